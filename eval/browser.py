@@ -1,0 +1,139 @@
+"""The judgements a person can page through: texts, verdicts and small pictures, as plain data."""
+
+import base64
+import hashlib
+import heapq
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from eval.ballots import Tally
+from eval.item import Item
+from eval.protocol import Call
+from r1reward.media import ImageError, frames, open_image
+from r1reward.record import Media
+from r1reward.verdict import Verdict, parse_verdict
+
+# One answer of the journal, or None where none came.
+Row = Mapping[str, Any]
+_FRAMES = 4  # of a video
+FILTERS = {
+    "all": "all",
+    "right": "right",
+    "wrong": "wrong",
+    "flipped": "flips with the order",
+    "unparsed": "unreadable",
+}
+
+
+def sample(tallies: Iterable[Tally], most: int) -> set[int]:
+    """Return the indices of ``most`` items, drawn by a hash of their uids: always the same."""
+    drawn = heapq.nsmallest(
+        most, ((hashlib.sha256(tally.uid.encode()).digest(), tally.index) for tally in tallies)
+    )
+    return {index for _, index in drawn}
+
+
+def judgements(
+    answers: Iterable[tuple[Call, Sequence[Row]]],
+    chosen: set[int],
+    media_root: Path,
+    pixels: int,
+) -> dict[str, Any]:
+    """Return ``{"items": [...], "images": {name: ...}}`` for the items whose index was chosen.
+
+    Args:
+        answers: each prompt with what the judge said, the prompts of an item in a row.
+        chosen: indices of items.
+        media_root: folder of relative media paths.
+        pixels: longest side of the pictures; the page carries them.
+    """
+    items: list[dict[str, Any]] = []
+    images: dict[str, dict[str, str]] = {}
+    for index, prompts in groupby(answers, key=lambda answer: answer[0].item.index):
+        if index not in chosen:
+            continue
+        asked = list(prompts)
+        item = asked[0][0].item
+        names = []
+        for media in (*item.record.media, *item.response_media[0], *item.response_media[1]):
+            for uri in _pictures(media, media_root):
+                name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+                names.append(name)
+                if name not in images:
+                    images[name] = _picture(uri, media_root, pixels)
+        items.append(_item(item, asked) | {"images": names})
+    return {"items": items, "images": images}
+
+
+def _item(item: Item, asked: Sequence[tuple[Call, Sequence[Row]]]) -> dict[str, Any]:
+    prompts = [_prompt(call, rows) for call, rows in asked]
+    stored = item.shown(1).record
+    return {
+        "index": item.index,
+        "id": item.id,
+        "groups": [item.groups.get("official", item.subgroup)],
+        "question": stored.question,
+        "responses": list(stored.responses),  # the better one first; prompts say where it stood
+        "prompts": prompts,
+        "tags": list(_tags(prompts)),
+    }
+
+
+def _prompt(call: Call, rows: Sequence[Row]) -> dict[str, Any]:
+    votes = []
+    for row in rows:
+        verdict = parse_verdict(row["text"])
+        read = isinstance(verdict, Verdict)
+        votes.append(
+            {
+                "text": row["text"],
+                "choice": verdict.choice if isinstance(verdict, Verdict) else None,
+                "reason": "" if read else verdict.reason,  # type: ignore[union-attr]
+            }
+        )
+    return {"better": call.item.record.label, "votes": votes, "asked": call.votes}
+
+
+def _tags(prompts: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what a person filters by; a majority decides each order, as in the score."""
+    leads = []
+    for prompt in prompts:
+        choices = [vote["choice"] for vote in prompt["votes"] if vote["choice"] is not None]
+        right = sum(choice == prompt["better"] for choice in choices)
+        leads.append(2 * right - len(choices))
+    yield "right" if all(lead > 0 for lead in leads) else "wrong"
+    if any(lead > 0 for lead in leads) and any(lead < 0 for lead in leads):
+        yield "flipped"
+    readable = (vote["choice"] is not None for prompt in prompts for vote in prompt["votes"])
+    asked = sum(prompt["asked"] for prompt in prompts)
+    if sum(readable) < asked:
+        yield "unparsed"
+
+
+def _pictures(media: Media, root: Path) -> list[str]:
+    """Return the image itself, or a few frames of a video."""
+    if media.kind == "image":
+        return [media.uri]
+    try:
+        found = frames(media.uri, root)
+    except ImageError:
+        return [media.uri]
+    step = max(1, len(found) // _FRAMES)
+    return [str(path) for path in found[::step][:_FRAMES]]
+
+
+def _picture(uri: str, root: Path, pixels: int) -> dict[str, str]:
+    try:
+        image = open_image(uri, root)
+    except ImageError as error:
+        return {"src": "", "error": str(error)}
+    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=75)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return {"src": f"data:image/jpeg;base64,{content}", "error": ""}

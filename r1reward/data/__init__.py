@@ -1,0 +1,1 @@
+"""Data sets: conversion, checks, decontamination, difficulty, mixing. `tools/` has the commands."""
