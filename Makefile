@@ -9,6 +9,7 @@ JUDGE   ?=
 RESUME  ?=
 ARGS    ?=
 RUN     ?=
+RUNS    ?=
 FILE    ?=
 BENCH   ?= photos
 PROTOCOL ?= default
@@ -31,7 +32,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep eval show export validate doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sweep eval compare show export validate doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,9 +62,15 @@ train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, JUDGE, RESUME=auto|DIR, ARG
 sweep: $(READY) ## Several runs, one after the other: SWEEP="run.seed=0,1 ..."
 	@$(BIN)/python -m r1reward.train --multirun $(OVERRIDES) $(SWEEP)
 
+data: $(READY) ## Download a benchmark's official files and check them: BENCH, ARGS
+	@$(BIN)/python -m eval.fetch benchmark=$(BENCH) $(ARGS)
+
 eval: $(READY) ## Judge a benchmark: BENCH, JUDGE=hf|vllm|openai, PROTOCOL, MODEL_PATH, ARGS
 	@$(BIN)/python -m eval.run benchmark=$(BENCH) protocol=$(PROTOCOL) \
 	  $(if $(JUDGE),judge=$(JUDGE)) $(if $(MODEL_PATH),judge.model=$(MODEL_PATH)) $(ARGS)
+
+compare: $(READY) ## Set evaluations side by side, with paired tests: RUNS="runs/eval/.../a .../b"
+	@$(BIN)/python -m eval.compare $(RUNS)
 
 show: $(READY) ## Print the resolved configuration of EXP and what differs from verl's defaults
 	@$(BIN)/python -m tools.show $(OVERRIDES)

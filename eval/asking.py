@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from eval.ballots import Ballot
+from eval.ballots import Ballot, Count, count
 from eval.benchmarks.base import Benchmark
 from eval.item import Item
 from eval.journal import Journal, answer_key
 from eval.judges.base import Fault, Judge
 from eval.protocol import Call, Protocol
-from eval.scoring import Score, score
 from r1reward.media import ImageError
 from r1reward.verdict import parse_verdict
 
@@ -70,9 +69,19 @@ class Evaluation:
             await asyncio.gather(*running, return_exceptions=True)
             await self.judge.close()
 
-    def score(self, usage: dict[str, float]) -> Score:
-        """Return the score of the journaled answers; adds to ``usage`` what they took."""
-        return score(self._ballots(usage), self.protocol, self.benchmark)
+    def count(self, usage: dict[str, float]) -> Count:
+        """Return the counted votes of the journal; adds to ``usage`` what they took."""
+        return count(self._ballots(usage), self.protocol)
+
+    def answers(self) -> Iterator[tuple[Call, list[dict[str, Any]]]]:
+        """Yield each prompt and the journal's answers to it; the prompts of an item in a row."""
+        for item in self.items():
+            for call in self.protocol.calls(item):
+                try:
+                    rows = [self.journal.get(key) for key in self._keys(call)]
+                except ImageError:
+                    rows = []
+                yield call, [row for row in rows if row is not None]
 
     async def _some(
         self, running: set[asyncio.Task[None]], tick: Callable[[], None]
@@ -125,14 +134,8 @@ class Evaluation:
         self.journal.fault(**row)
 
     def _ballots(self, usage: dict[str, float]) -> Iterator[Ballot]:
-        for item in self.items():
-            for call in self.protocol.calls(item):
-                try:
-                    rows = [self.journal.get(key) for key in self._keys(call)]
-                except ImageError:
-                    rows = []
-                found = [row for row in rows if row is not None]
-                for row in found:
-                    for key in ("prompt_tokens", "completion_tokens", "cost"):
-                        usage[key] = usage.get(key, 0) + row[key]
-                yield Ballot(call.item, tuple(parse_verdict(row["text"]) for row in found))
+        for call, rows in self.answers():
+            for row in rows:
+                for key in ("prompt_tokens", "completion_tokens", "cost"):
+                    usage[key] = usage.get(key, 0) + row[key]
+            yield Ballot(call.item, tuple(parse_verdict(row["text"]) for row in rows))

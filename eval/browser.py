@@ -23,8 +23,8 @@ Row = Mapping[str, Any]
 _FRAMES = 4  # of a video
 FILTERS = {
     "all": "all",
-    "right": "right",
-    "wrong": "wrong",
+    "right": "right in every order",
+    "wrong": "wrong in some order",
     "flipped": "flips with the order",
     "unparsed": "unreadable",
 }

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.intervals import Interval, Paired, Rate, paired
-from eval.items import ItemResult, ItemsError, read_items
+from eval.items import AGAIN, ItemResult, ItemsError, read_items
 from eval.run import SCHEMA
 from eval.scoring import SCHEMA as SCORE_SCHEMA
 from eval.table import rate_text
@@ -68,26 +68,22 @@ def read_run(path: Path) -> Run:
 
     Raises:
         CompareError: when it is not there, or not whole.
-        ItemsError: for a row that cannot be read.
+        ItemsError: the same for its items.
     """
-    again = (
-        "Run the evaluation again: its answers are in the journal, so nothing is asked twice."
-        if (path / "journal.jsonl").exists()
-        else "Name directories of evaluations, such as runs/eval/photos/<judge>."
-    )
+    if not path.is_dir():
+        raise CompareError(f"{path}: no such directory; name those of evaluations")
     try:
         results = json.loads((path / "results.json").read_bytes())
-        items = read_items(path / "items.jsonl")
-    except FileNotFoundError as missing:
-        raise CompareError(f"{path}: no {Path(missing.filename).name}. {again}") from None
-    except (OSError, json.JSONDecodeError) as problem:
-        raise CompareError(f"{path}: {problem}. {again}") from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", problem)
+        raise CompareError(f"{path / 'results.json'}: cannot be read ({reason}). {AGAIN}") from None
     if (results["schema"], results["score"]["schema"]) != (SCHEMA, SCORE_SCHEMA):
-        raise CompareError(f"{path}: results.json is of another version. {again}")
+        raise CompareError(f"{path / 'results.json'}: not of this version. {AGAIN}")
+    items = read_items(path / "items.jsonl")
     counted = [item.value for item in items if item.value is not None]
     accuracy = results["score"]["overall"]["accuracy"]["value"] or 0.0
     if abs(sum(counted) / max(len(counted), 1) - accuracy) > 1e-9:
-        raise CompareError(f"{path}: items.jsonl and results.json are of two evaluations. {again}")
+        raise CompareError(f"{path}: items.jsonl and results.json are of two evaluations. {AGAIN}")
     return Run(path, results, {item.index: item for item in items})
 
 
@@ -177,7 +173,7 @@ def show(
     for number, run in enumerate(runs, start=1):
         console.print(f"#{number} {run.path}", markup=False)
     console.print(_runs(runs), markup=False)
-    console.print(_differences(found), markup=False)
+    console.print(_differences(runs[0], indices, found), markup=False)
     members = _groups(runs[0], indices)
     for grouping in sorted({grouping for grouping, _ in members}):
         console.print(_by_group(grouping, members, runs[0], found), markup=False)
@@ -207,15 +203,16 @@ def _runs(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _differences(found: Sequence[Comparison]) -> Table:
+def _differences(first: Run, indices: Sequence[int], found: Sequence[Comparison]) -> Table:
     corrected = holm([one.overall.p_value for one in found])
     holms = ["p (Holm)"] if len(found) > 1 else []
-    columns = ["", "items", "difference (95% interval)", "p", *holms, "won", "lost"]
+    sizes = ["items", "clusters"]
+    columns = ["", *sizes, "difference (95% interval)", "p", *holms, "won", "lost"]
     table = _table("difference to #1, in points", columns)
     for number, (one, p_holm) in enumerate(zip(found, corrected, strict=True), start=2):
         p_values = [one.overall.p_value, p_holm][: 1 + len(holms)]
         table.add_row(
-            *(f"#{number}", str(one.overall.n), _points(one.overall)),
+            *(f"#{number}", *_sizes(first, indices), _points(one.overall)),
             *("<0.0001" if p < 1e-4 else f"{p:.4f}" for p in p_values),
             *(str(one.won), str(one.lost)),
         )
@@ -233,10 +230,8 @@ def _by_group(
     table = _table(title, ["group", "items", "clusters", *others])
     for key, inside in members.items():
         if key[0] == grouping:
-            clusters = {first.items[index].cluster for index in inside}
-            few = "!" if len(clusters) < _FEW else ""
-            sizes = (str(len(inside)), f"{len(clusters)}{few}")
-            table.add_row(key[1], *sizes, *(_points(one.groups[key]) for one in found))
+            points = (_points(one.groups[key]) for one in found)
+            table.add_row(key[1], *_sizes(first, inside), *points)
     return table
 
 
@@ -251,6 +246,11 @@ def _legend(runs: Sequence[Run], found: Sequence[Comparison]) -> list[str]:
     if any(run.results["timing"]["reused"] for run in runs):
         lines.append("*: of the last session, which found answers of earlier ones")
     return lines
+
+
+def _sizes(run: Run, indices: Sequence[int]) -> tuple[str, str]:
+    clusters = len({run.items[index].cluster for index in indices})
+    return str(len(indices)), f"{clusters}{'!' if clusters < _FEW else ''}"
 
 
 def _points(pair: Paired) -> str:

@@ -9,6 +9,8 @@ from eval.ballots import Count, Poll, Tally
 from eval.scoring import item_scores
 from r1reward.files import write_text
 
+AGAIN = "Run the evaluation again: its answers are in the journal, so nothing is asked twice."
+
 
 class ItemsError(ValueError):
     """A file of item results that cannot be used."""
@@ -56,18 +58,20 @@ def read_items(path: Path) -> list[ItemResult]:
     Raises:
         ItemsError: naming file, row and what to do.
     """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ItemsError(f"{path}: cannot be read ({error.strerror}). {AGAIN}") from None
     found = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                polls = tuple(Poll(**poll) for poll in row["polls"])
-                found.append(ItemResult(**{**row, "polls": polls}))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ItemsError(
-                    f"{path}:{number}: not an item of this version ({error!r}). Run the evaluation "
-                    "again: its answers are in the journal, nothing is asked twice."
-                ) from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            polls = tuple(Poll(**poll) for poll in row["polls"])
+            found.append(ItemResult(**{**row, "polls": polls}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ItemsError(
+                f"{path}:{number}: not an item of this version ({error!r}). {AGAIN}"
+            ) from None
     return found
 
 

@@ -43,7 +43,7 @@ def order_dots(rows: Sequence[Metrics]) -> Markup:
                 _whisker(axes, place + offset, rate, colour)
             values = [100 * (rate.value or 0) for _, rate in there]
             places = [place for place, _ in there]
-            axes.scatter(values, places, s=46, color=colour, label=label, zorder=3)
+            axes.scatter(values, places, s=46, color=colour, label=label, zorder=3, clip_on=False)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         said = [(row.name, rate) for row in rows for rate in (row.accuracy_first,)]
         return svg(figure, "accuracy with the better answer first: " + _words(said))
@@ -86,7 +86,7 @@ def vote_curve(curve: Sequence[VotePoint]) -> Markup:
 
 def _axes(figure: Any, names: Sequence[str]) -> Any:
     axes = figure.add_subplot()
-    axes.set(xlim=(0, 100), xlabel="accuracy, %", ylim=(len(names) - 0.45, -0.55))
+    axes.set(xlim=(-0.5, 100.5), xlabel="accuracy, %", ylim=(len(names) - 0.45, -0.55))
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.axvline(50, **_CHANCE)
@@ -96,7 +96,7 @@ def _axes(figure: Any, names: Sequence[str]) -> Any:
 def _whisker(axes: Any, place: float, rate: Rate, colour: str) -> None:
     if rate.interval is not None:
         ends = [100 * rate.interval.low, 100 * rate.interval.high]
-        axes.plot(ends, [place, place], color=colour, linewidth=1.3, zorder=2)
+        axes.plot(ends, [place, place], color=colour, linewidth=1.3, marker="|", ms=7, zorder=2)
 
 
 def _height(rows: int) -> float:

@@ -24,12 +24,16 @@ from omegaconf import DictConfig, OmegaConf
 from eval.asking import Evaluation, TooManyFaultsError
 from eval.ballots import BallotError
 from eval.benchmarks.base import Benchmark
+from eval.browser import judgements, sample
+from eval.items import write_items
 from eval.journal import Journal, JournalError
 from eval.judges.base import Judge, JudgeError
 from eval.protocol import Protocol, ProtocolError
+from eval.report import report
 from eval.rows import BenchmarkError
-from eval.scoring import Score
+from eval.scoring import Score, summarise
 from eval.table import Ticker, show
+from eval.tracking import track
 from r1reward import config
 from r1reward.command import error, run_command
 from r1reward.config import ConfigError
@@ -61,10 +65,20 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
         with Ticker(console, evaluation, rows) as ticker:
             asyncio.run(evaluation.ask(ticker))
         usage: dict[str, float] = {}
-        result = evaluation.score(usage)
+        counted = evaluation.count(usage)
+        result = summarise(counted, protocol, benchmark)
         seconds = round(time.monotonic() - began, 3)
-        write_results(folder / "results.json", cfg, evaluation, result, usage, seconds)
-        show(console, result, notes(evaluation, cfg.limit), usage, seconds)
+        write_items(folder / "items.jsonl", counted)
+        content = results(cfg, evaluation, result, usage, seconds)
+        write_text(folder / "results.json", json.dumps(content, indent=1))
+        show(console, result, content["notes"], usage, seconds)
+        chosen = sample(counted.tallies, cfg.report.judgements)
+        shown = judgements(evaluation.answers(), chosen, benchmark.media.root, cfg.report.pixels)
+        page = folder / "report.html"
+        write_text(page, report(result, content, shown))
+        console.print(f"report: {page}", markup=False)
+        if cfg.tracking.wandb:
+            track(cfg.tracking.project, folder, content, result, shown, page)
     except TooManyFaultsError:
         _list_faults(evaluation.faults)
         raise SystemExit(1) from None
@@ -109,16 +123,15 @@ def notes(evaluation: Evaluation, limit: int | None) -> list[str]:
     return found
 
 
-def write_results(
-    path: Path,
+def results(
     cfg: DictConfig,
     evaluation: Evaluation,
     result: Score,
     usage: dict[str, float],
     seconds: float,
-) -> None:
-    """Write ``results.json`` whole or not at all."""
-    content = {
+) -> dict[str, Any]:
+    """Return the content of ``results.json``."""
+    return {
         "schema": SCHEMA,
         "benchmark": result.benchmark,
         "judge": evaluation.judge.identity,
@@ -135,7 +148,6 @@ def write_results(
         "config": OmegaConf.to_container(cfg),
         "versions": _versions(),
     }
-    write_text(path, json.dumps(content, indent=1))
 
 
 def _versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ _RATES = (
     *("parse_failures", "acc_plus", "consistent_plus"),
 )
 _COLUMNS = (
-    *("index", "id", "group", "images", "question", "better", "worse"),
+    *("index", "id", "group", "image", "question", "better", "worse"),
     *("better shown", "choice", "right", "response"),
 )
 
@@ -27,9 +27,8 @@ _COLUMNS = (
 def track(
     project: str,
     folder: Path,
-    config: Mapping[str, Any],
+    results: Mapping[str, Any],
     score: Score,
-    usage: Mapping[str, float],
     judgements: Mapping[str, Any],
     report: Path,
 ) -> None:
@@ -49,10 +48,12 @@ def track(
         resume="allow",
         dir=str(folder),
         mode=mode,
-        config=dict(config),
+        config=results["config"],
         settings=wandb.Settings(silent=True, console="off"),
     ) as run:
-        run.summary.update(dict(summary(score)) | {f"usage/{k}": v for k, v in usage.items()})
+        run.summary.update(
+            dict(summary(score)) | {f"usage/{k}": v for k, v in results["usage"].items()}
+        )
         table = wandb.Table(columns=list(_COLUMNS))
         for row in _rows(judgements, wandb.Image):
             table.add_data(*row)
@@ -85,12 +86,13 @@ def _rate(name: str, rate: Rate | None) -> Iterator[tuple[str, float]]:
 def _rows(judgements: Mapping[str, Any], image: Any) -> Iterator[list[Any]]:
     for item in judgements["items"]:
         shown = [judgements["images"][name]["src"] for name in item["images"]]
-        pictures = [image(_picture(source)) for source in shown if source]
+        sources = [source for source in shown if source]
+        picture = image(_picture(sources[0])) if sources else None  # a cell holds one
         for prompt in item["prompts"]:
             for vote in prompt["votes"]:
                 right = None if vote["choice"] is None else vote["choice"] == prompt["better"]
                 yield [
-                    *(item["index"], item["id"], item["groups"][0], pictures, item["question"]),
+                    *(item["index"], item["id"], item["groups"][0], picture, item["question"]),
                     *item["responses"],
                     *(prompt["better"], vote["choice"], right, vote["text"]),
                 ]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -48,6 +49,11 @@ class OpenAIJudge(Judge):
             raise JudgeError(
                 f"judge.concurrency={concurrency}, request_s={request_s}, deadline_s={deadline_s}: "
                 "give 1 or more, and a request that ends before the deadline"
+            )
+        if base_url and urlsplit(base_url).password:
+            raise JudgeError(
+                "judge.base_url holds a password, which the run's files would show: put the key "
+                f"into the environment, as {key_env}"
             )
         self.identity = f"{model}@{base_url or 'api.openai.com'}"
         self.window = 2 * concurrency
