@@ -13,7 +13,7 @@ from typing import Any
 from eval.annotate import Annotation
 from r1reward.data.shards import read_manifest, write_manifest, write_shard
 from r1reward.files import replacing
-from r1reward.rows import files_of
+from r1reward.rows import RowError, files_of
 
 _ROWS = 4096  # of a shard
 
@@ -91,3 +91,27 @@ def count_rows(path: Path) -> int:
         RowError: when a file cannot be read at all.
     """
     return sum(map(_rows, files_of(path)))
+
+
+def _rows(path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix == ".parquet":
+            return int(pq.read_metadata(path).num_rows)
+        with open(path, "rb") as file:
+            return sum(1 for line in file if line.strip())
+    except (pa.ArrowException, OSError) as error:
+        raise RowError(f"{path}: cannot be read ({error})") from None
+
+
+def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[Iterator[dict[str, Any]]]:
+    for first in rows:
+        yield chain([first], islice(rows, _ROWS - 1))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}

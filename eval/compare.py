@@ -17,7 +17,7 @@ from rich.table import Table
 
 from eval.intervals import Interval, Paired, Rate, paired
 from eval.items import AGAIN, ItemResult, ItemsError, read_items
-from eval.run import SCHEMA
+from eval.results import SCHEMA
 from eval.scoring import SCHEMA as SCORE_SCHEMA
 from eval.table import rate_text
 from r1reward.command import error

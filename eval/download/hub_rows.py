@@ -1,6 +1,7 @@
 """Rows and images that a benchmark names by file, from the parquet shards of a hub data set."""
 
 import json
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -50,7 +51,7 @@ class HubRows:
             key = key_of(uri)
             if not (self._root / uri).is_file() or (questions and key not in self._rows):
                 todo.setdefault(key, []).append(uri)
-        asked, commits = len(todo), set()
+        asked, commits = len(todo), set[str]()
         if not todo:
             return self._rows
         for snapshot, shards in self._shards():
@@ -61,6 +62,8 @@ class HubRows:
                     number = self._take(self._get(snapshot, file, staging), number, todo)
         content = {"repo": self._source.repo, "commits": sorted(commits), "rows": self._rows}
         write_text(self._store, json.dumps(content, ensure_ascii=False, indent=1))
+        for commit in commits:
+            shutil.rmtree(staging / commit, ignore_errors=True)
         self._console.print(
             f"{self._folder}: {asked - len(todo)} of {asked} from {self._source.repo}", markup=False
         )

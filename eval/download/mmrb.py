@@ -141,7 +141,8 @@ class Collector:
                         silent[type(source)] = str(error)
                     self._failed[folder] = str(error)
                     console.print(f"{folder}: {error}", markup=False)
-            shutil.rmtree(staging)
+            if not silent:  # else a rerun takes up what came
+                shutil.rmtree(staging)
         return found
 
     def _copy(

@@ -35,7 +35,8 @@ def shingles(text: str) -> NDArray[np.uint32]:
     values = np.zeros(count, dtype=np.uint64)
     for place in range(SHINGLE):
         values = (values + codes[place : place + count]) * np.uint64(_BASE)
-    return (values >> np.uint64(32)).astype(np.uint32)
+    hashes: NDArray[np.uint32] = (values >> np.uint64(32)).astype(np.uint32)
+    return hashes
 
 
 def signature(text: str, salt: int = 0) -> NDArray[np.uint32]:
@@ -47,11 +48,11 @@ def signature(text: str, salt: int = 0) -> NDArray[np.uint32]:
     """
     hashes = _mix(shingles(text) ^ np.uint32(salt))
     slopes, offsets = _permutations()
-    blocks = [
-        (slopes * hashes[start : start + _BLOCK] + offsets).min(axis=1)
-        for start in range(0, len(hashes), _BLOCK)
-    ]
-    return blocks[0] if len(blocks) == 1 else np.minimum.reduce(blocks)
+    lowest = np.full(PERMUTATIONS, np.iinfo(np.uint32).max, dtype=np.uint32)
+    for start in range(0, len(hashes), _BLOCK):
+        block = slopes * hashes[start : start + _BLOCK] + offsets
+        np.minimum(lowest, block.min(axis=1), out=lowest)
+    return lowest
 
 
 def similarity(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> float:

