@@ -32,7 +32,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep eval compare show export validate doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sweep data eval compare show export validate doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -20,15 +20,15 @@ from eval.item import Item
 from eval.journal import Journal, answer_key
 from eval.judges._local import LocalJudge
 from eval.judges.base import Fault, Judge
-from eval.protocol import Call, Protocol
+from eval.protocol import Call, Protocol, ProtocolError
 from r1reward.media import ImageError
 from r1reward.record import Record, RecordError, record_of
-from r1reward.rows import Row, scan_rows
+from r1reward.rows import Row, RowError, scan_rows
 from r1reward.verdict import Verdict, parse_verdict
 
 _MOST = 127  # attempts: the column is an 8-bit integer
 _KEY = 32  # bytes of a journal key
-Scanned = tuple[int, str, Row, Record | RecordError]
+Scanned = tuple[int, str, Row | RowError, Record | RecordError]
 
 
 class PresetError(ValueError):
@@ -51,6 +51,9 @@ class Preset:
     max_tokens: int
 
     def __post_init__(self) -> None:
+        for key, value in asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise PresetError(f"preset.{key}={value}: give a number")
         if not isinstance(self.attempts, int) or not 1 <= self.attempts <= _MOST:
             raise PresetError(f"preset.attempts={self.attempts}: give 1 to {_MOST}")
 
@@ -58,11 +61,14 @@ class Preset:
         """Return how one attempt is asked: in the stored order, which training shows as well.
 
         Raises:
-            ProtocolError: for sampling that cannot be.
+            PresetError: for sampling that cannot be.
         """
         sampling = asdict(self)
         del sampling["attempts"]
-        return Protocol(name="annotate", order="stored", parse="wrong", votes=1, **sampling)
+        try:
+            return Protocol(name="annotate", order="stored", parse="wrong", votes=1, **sampling)
+        except ProtocolError as error:
+            raise PresetError(str(error).replace("protocol.", "preset.")) from None
 
     def warnings(self, judge: Judge) -> Iterator[str]:
         """Yield what must be known before anything is asked."""
@@ -103,7 +109,7 @@ class Annotation:
     asked: int = 0
     reused: int = 0
     done: float = 0
-    faults: list[dict[str, object]] = field(default_factory=list)
+    faults: list[dict[str, str]] = field(default_factory=list)
     difficulty: Difficulty = field(default_factory=Difficulty)
 
     def __post_init__(self) -> None:
@@ -142,14 +148,14 @@ class Annotation:
             await asyncio.gather(*running, return_exceptions=True)
             await self.judge.close()
 
-    def rows(self, reject: Callable[[dict[str, object]], None]) -> Iterator[dict[str, Any]]:
+    def rows(self, reject: Callable[[dict[str, str]], None]) -> Iterator[dict[str, Any]]:
         """Yield the annotated rows, in order; what is no record goes to ``reject`` instead.
 
         A record that failed has nulls: its difficulty is not known.
         """
         for index, where, row, record in self._scan():
-            if isinstance(record, RecordError):
-                reject({"where": where, "uid": None, "kind": "record", "detail": str(record)})
+            if isinstance(record, RecordError) or isinstance(row, RowError):
+                reject({"where": where, "reason": "record", "detail": str(record), "uid": ""})
                 continue
             attempts = self._attempts[index]
             yield _columns(row, record) | {
@@ -160,7 +166,7 @@ class Annotation:
 
     def _scan(self) -> Iterator[Scanned]:
         for index, (where, row) in enumerate(islice(scan_rows(self.source), self.limit)):
-            yield index, where, row, record_of(where, row)  # type: ignore[misc]
+            yield index, where, row, record_of(where, row)
 
     async def _some(
         self, running: set[asyncio.Task[None]], tick: Callable[[], None]
@@ -227,7 +233,7 @@ class Annotation:
         return self.journal.get(key) or fault
 
     def _failed(self, item: Item, where: str, fault: Fault) -> None:
-        row: dict[str, object] = {"where": where, "uid": item.id, **asdict(fault)}
+        row = {"where": where, "reason": fault.kind, "detail": fault.detail, "uid": item.id}
         self.faults.append(row)
         self.journal.fault(**row)
         self.difficulty.of(item.record.source).failed += 1
@@ -236,14 +242,19 @@ class Annotation:
     def _reasoning(self, index: int) -> str:
         row = self.journal.get(self._keys[index * _KEY : (index + 1) * _KEY].hex())
         assert row is not None
-        # JSON can hold half a surrogate pair, which no file can.
-        whole: str = row["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return whole
+        return _whole(row["text"])
+
+
+def _whole(text: str) -> str:
+    """Return ``text`` without halves of surrogate pairs, which JSON can hold and no file can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _columns(row: Row, record: Record) -> dict[str, Any]:
-    """Return the columns of a data set; media keep the paths and the bytes that they came with."""
-    columns = record.to_row() | {"origin": row.get("origin")}
-    if "message" not in row:
-        columns["media"] = row.get("media")
+    """Return the columns of a data set; embedded media stay bytes."""
+    origin = row.get("origin")
+    columns = record.to_row() | {"origin": None if origin is None else _whole(str(origin))}
+    for media, given in zip(columns["media"], row.get("media") or (), strict=False):
+        if given.get("bytes"):
+            media |= {"uri": given.get("uri"), "bytes": given["bytes"]}
     return columns

@@ -41,7 +41,7 @@ class AnnotatedFolder:
         if self.path.resolve() == self.source.resolve() or (found and not self.journal.exists()):
             raise FolderError(f"out={self.path}: other data are there; give a folder of its own")
         manifest = read_manifest(self.path)
-        before = manifest["settings"] if manifest else settings
+        before = settings if manifest is None else manifest.get("settings", {})
         changed = [
             f"{key} was {before.get(key)}, now {settings[key]}"
             for key in settings
@@ -58,16 +58,16 @@ class AnnotatedFolder:
         (self.path / "manifest.json").unlink(missing_ok=True)
         with replacing(self.report) as part, open(part, "w", encoding="utf-8") as report:
 
-            def line(row: dict[str, object]) -> None:
-                report.write(json.dumps(row, ensure_ascii=True) + "\n")
+            def line(row: dict[str, str]) -> None:  # in ASCII: a bad row may hold anything
+                report.write(json.dumps(row) + "\n")
 
             for fault in annotation.faults:
                 line(fault)
             shards = [
-                write_shard(self.path / f"shard-{number:05d}.parquet", rows)
+                write_shard(self.path / f"part-{number:05d}.parquet", rows)
                 for number, rows in enumerate(_chunks(annotation.rows(line)))
             ]
-        for path in self.path.glob("shard-*.parquet"):  # of a run over more rows
+        for path in self.path.glob("part-*.parquet"):  # of a run over more rows
             if path.name not in {shard.name for shard in shards}:
                 path.unlink()
         counts = annotation.difficulty.to_dict()

@@ -53,20 +53,23 @@ class Evaluation:
         Raises:
             TooManyFaultsError: as soon as more than ``max_failures`` prompts failed.
         """
-        running: set[asyncio.Task[None]] = set()
+        calls = self._calls()
+        # Workers that share an iterator, not a task for each prompt: to wait for a set of tasks
+        # costs time for every one of them, each time.
+        workers = {asyncio.create_task(self._work(calls, tick)) for _ in range(self.judge.window)}
+        running = workers
         try:
-            for item in self.items():
-                calls = self.protocol.calls(item)
-                for call in calls:
-                    running.add(asyncio.create_task(self._ask(call, 1 / len(calls))))
-                    if len(running) >= self.judge.window:
-                        running = await self._some(running, tick)
             while running:
-                running = await self._some(running, tick)
+                done, running = await asyncio.wait(
+                    running, timeout=1, return_when=asyncio.FIRST_EXCEPTION
+                )  # the timeout: a slow judge should still show that time passes
+                for task in done:
+                    task.result()
+                tick()
         finally:
-            for task in running:
+            for task in workers:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*workers, return_exceptions=True)
             await self.judge.close()
 
     def count(self, usage: dict[str, float]) -> Count:
@@ -83,18 +86,20 @@ class Evaluation:
                     rows = []
                 yield call, [row for row in rows if row is not None]
 
-    async def _some(
-        self, running: set[asyncio.Task[None]], tick: Callable[[], None]
-    ) -> set[asyncio.Task[None]]:
-        done, left = await asyncio.wait(
-            running, timeout=1, return_when=asyncio.FIRST_COMPLETED
-        )  # the timeout: a slow judge should still show that time passes
-        for task in done:
-            task.result()
-        tick()
-        if len(self.faults) > self.max_failures:
-            raise TooManyFaultsError
-        return left
+    def _calls(self) -> Iterator[tuple[Call, float]]:
+        """Yield each prompt and its share of its item."""
+        for item in self.items():
+            calls = self.protocol.calls(item)
+            for call in calls:
+                yield call, 1 / len(calls)
+
+    async def _work(self, calls: Iterator[tuple[Call, float]], tick: Callable[[], None]) -> None:
+        for call, share in calls:
+            await self._ask(call, share)
+            tick()
+            if len(self.faults) > self.max_failures:
+                raise TooManyFaultsError
+            await asyncio.sleep(0)  # what the journal has never waits, and would keep others out
 
     async def _ask(self, call: Call, share: float) -> None:
         try:

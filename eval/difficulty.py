@@ -134,6 +134,11 @@ def show(console: Console, found: Difficulty, attempts: int, seconds: float) -> 
     if total.unreadable:
         reasons = ", ".join(f"{reason} {n}" for reason, n in total.unreadable.most_common())
         console.print(f"unreadable answers: {reasons}", markup=False)
+    if found.repeated:
+        console.print(
+            f"{found.repeated} of {found.retries} retries said word for word what was said before",
+            markup=False,
+        )
     console.print(f"{seconds:.1f} s; {_usage(found.usage)}", markup=False)
     for warning in _warnings(found, total):
         console.print("[yellow]warning[/]", end=" ")
@@ -148,8 +153,6 @@ def _warnings(found: Difficulty, total: Tally) -> Iterator[str]:
         )
     if found.rejected:
         yield f"{found.rejected} rows are no records and were left out; report.jsonl lists them"
-    if found.repeated:
-        yield f"{found.repeated} of {found.retries} retries said word for word the same as before"
 
 
 def _table(found: Difficulty, attempts: int) -> Table:

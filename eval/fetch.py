@@ -49,7 +49,7 @@ def fetch(cfg: DictConfig) -> None:
     except BenchmarkError as error:
         raise (_with_advice(silent, benchmark) if silent else error) from None
     if report.missing and collector and not silent:
-        collector.collect(benchmark.root, (miss.uri for miss in report.missing), hub, console)
+        collector.collect(benchmark.media.root, (miss.uri for miss in report.missing), hub, console)
         report = benchmark.check_media()
     console.print(_table(benchmark, synced, counts, report))
     if silent:
@@ -75,7 +75,9 @@ def _download(
         if collector is not None:
             collector.annotate(benchmark.root, hub, console)
         else:
-            console.print(f"{benchmark.name}: nothing to download", markup=False)
+            console.print(
+                f"{benchmark.name}: nothing to download. {_advice(benchmark)}", markup=False
+            )
     except UnreachableError as error:
         return None, error
     except FetchError as error:
@@ -84,7 +86,11 @@ def _download(
 
 
 def _with_advice(error: FetchError, benchmark: Benchmark) -> FetchError:
-    return FetchError(f"{benchmark.name}: {error}. {benchmark.fetch.format(root=benchmark.root)}")
+    return FetchError(f"{benchmark.name}: {error}. {_advice(benchmark)}")
+
+
+def _advice(benchmark: Benchmark) -> str:
+    return benchmark.fetch.format(root=benchmark.root)
 
 
 def _table(
@@ -100,9 +106,9 @@ def _table(
     table.add_row("ids", str(counts["ids"]))
     for grouping in benchmark.groupings:
         table.add_section()
-        for key, count in counts.items():
+        for key in sorted(counts):
             if key.startswith(f"{grouping}/"):
-                table.add_row(key, str(count))
+                table.add_row(key, str(counts[key]))
     table.add_section()
     table.add_row("images and videos", str(report.present))
     table.add_row("  missing", str(len(report.missing)))

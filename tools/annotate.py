@@ -22,7 +22,6 @@ from eval.difficulty import Meter, show
 from eval.journal import Journal, JournalError
 from eval.judges.base import Judge, JudgeError
 from eval.judging import build_judge
-from eval.protocol import ProtocolError
 from r1reward.command import error, run_command
 from r1reward.config import ConfigError
 from r1reward.progress import console_on
@@ -100,8 +99,8 @@ def _settings(source: Path, preset: Preset, judge: Judge) -> dict[str, Any]:
     }
 
 
-def _list_faults(faults: list[dict[str, object]]) -> None:
-    lines = [f"  {fault['where']}: {fault['kind']}: {fault['detail']}" for fault in faults]
+def _list_faults(faults: list[dict[str, str]]) -> None:
+    lines = [f"  {fault['where']}: {fault['reason']}: {fault['detail']}" for fault in faults]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"  and {len(lines) - _SHOWN} more"]
     error(
@@ -116,8 +115,8 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    unusable = (PresetError, FolderError, JournalError, JudgeError, ProtocolError, RowError)
-    run_command("annotate", annotate, *unusable, RecordError)
+    unusable = (PresetError, FolderError, JournalError, JudgeError, RowError, RecordError)
+    run_command("annotate", annotate, *unusable)
 
 
 if __name__ == "__main__":

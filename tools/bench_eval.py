@@ -199,11 +199,8 @@ def _harness(cfg: DictConfig, judge: Judge, folder: Path, items: int, reset: Cal
 def raw(cfg: DictConfig, folder: Path) -> Stay:
     """Time vLLM alone."""
     judge = _judge(cfg, cfg.vllm, _Kept, folder)
-    arguments = judge.engine_arguments()
-    from vllm import LLM
-
     began = time.perf_counter()
-    llm = LLM(**arguments)
+    llm = judge.start(_offline_engine)
     sampling = judge.sampling(1)
 
     def prompts(workload: Workload) -> list[Any]:
@@ -221,6 +218,12 @@ def raw(cfg: DictConfig, folder: Path) -> Stay:
         tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
         passes.append(Pass(len(outputs), tokens, seconds, load))
     return Stay(startup, passes)
+
+
+def _offline_engine(**arguments: Any) -> Any:
+    from vllm import LLM
+
+    return LLM(**arguments)
 
 
 def hf(cfg: DictConfig, folder: Path) -> Stay:

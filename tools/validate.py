@@ -1,99 +1,250 @@
-"""Check preference records and list every bad row: ``make validate DATA=photos`` or ``FILE=...``.
+"""Check preference records and list every bad row: ``python -m tools.validate files=[a.jsonl,b/]``.
 
-Exit status: 0 when every row is good, 1 when some are not, 2 when nothing could be checked.
+``data=photos`` checks the files of an option of conf/data; ``fix=true out=folder`` writes the good
+rows as a data set. Exit status: 0 when no row is bad, or when the good ones are written, 1 when
+some are bad, 2 when nothing could be checked. Warnings do not change it.
 """
 
-import argparse
+import hashlib
+import json
+import os
+import resource
+import shlex
+import sys
+import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TextIO
 
-from hydra.errors import HydraException
+import numpy as np
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
 
-from r1reward.config import ConfigError, compose_config
-from r1reward.media import ImageError, check_media
-from r1reward.record import Record, RecordError, scan_records
+from r1reward.command import run_command
+from r1reward.config import ConfigError
+from r1reward.data.checks import Rules
+from r1reward.data.findings import ERRORS, WARNINGS, Finding
+from r1reward.data.repair import QUARANTINE, is_done, write_good
+from r1reward.data.tokens import LengthError
+from r1reward.data.validation import Part, Validation, ValidationError, check, parts_of
+from r1reward.files import replacing
+from r1reward.progress import clock, console_on
+from r1reward.rows import RowError
+
+_EVERY = 10.0  # seconds between lines where there is no terminal
+_LISTED = 12  # sources, languages
 
 
-@dataclass
-class Report:
-    """What one file holds."""
-
-    rows: int = 0
-    labels: Counter[int] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    errors: list[str] = field(default_factory=list)
-
-
-def validate(path: Path, media_root: Path | None = None) -> Report:
-    """Return the report on a data file; media are decoded, relative to its folder by default.
+def validate(cfg: DictConfig) -> None:
+    """Check what the configuration names.
 
     Raises:
-        RecordError: when the file cannot be read as records at all.
+        SystemExit: with status 1 when rows are bad.
     """
-    report = Report()
-    seen: dict[str, str] = {}
-    for where, item in track(scan_records(path), description=path.name, transient=True):
-        report.rows += 1
-        if isinstance(item, RecordError):
-            report.errors.append(str(item))
-            continue
-        report.labels[item.label] += 1
-        report.sources[item.source] += 1
-        report.errors += _problems(item, where, media_root or path.parent)
-        if (first := seen.setdefault(item.uid, where)) != where:
-            report.errors.append(f"{where}: the same record as {first}; keep one of them")
-    if report.rows == 0:
-        report.errors.append(f"{path}: no rows")
-    return report
+    console, began = console_on(sys.stdout), time.monotonic()
+    files, media_root = _inputs(cfg)
+    rules = _rules(cfg)
+    parts, lost, found = parts_of(files, media_root)
+    facts = _facts(cfg, parts, found, rules) if cfg.fix else {}
+    if cfg.fix and is_done(Path(cfg.out), facts):
+        console.print(f"{cfg.out}: made from the same files before, nothing to do", markup=False)
+        return
+    workers = cfg.workers or os.cpu_count() or 1
+    validation = Validation(cfg.near_duplicates)
+    with _Report(console, cfg.report, cfg.shown) as report, _Line(console, len(parts)) as line:
+        report.add(validation.note(lost))
+        for unit in check(parts, rules, workers):
+            report.add(validation.add(unit))
+            line.show(validation)
+        report.add(validation.finish())
+    console.print(table(validation, time.monotonic() - began))
+    if cfg.fix:
+        command = shlex.join(["python", "-m", "tools.validate", *sys.argv[1:]])
+        rows, dropped = write_good(
+            parts, validation.bad, lost, Path(cfg.out), workers, **facts, command=command
+        )
+        console.print(
+            f"{cfg.out}: {rows:,} good rows; {dropped:,} others in {cfg.out}/{QUARANTINE}; "
+            f"media paths start from {facts['media_root']}",
+            markup=False,
+        )
+    elif validation.errors:
+        raise SystemExit(1)
 
 
-def _problems(record: Record, where: str, root: Path) -> list[str]:
-    try:
-        check_media(record.media, root)
-    except ImageError as error:
-        return [f"{where}: {error}"]
-    return []
+def _inputs(cfg: DictConfig) -> tuple[list[Path], Path | None]:
+    files = [cfg.files] if isinstance(cfg.files, str) else list(cfg.files)
+    data = cfg.get("data")
+    if bool(files) == bool(data):
+        raise ConfigError("give files=[a.jsonl,...] or a data option such as data=photos")
+    root = cfg.media_root
+    if data:
+        for key in ("train_files", "val_files"):
+            files += [data[key]] if isinstance(data[key], str) else list(data[key] or ())
+        root = root or data.media_root
+    return [Path(file).expanduser() for file in files], Path(root) if root else None
 
 
-def _files_of(data: str) -> tuple[list[Path], Path | None]:
-    config = compose_config([f"data={data}"]).data
-    files = [config.train_files, config.val_files]
-    return [Path(file) for file in files], Path(config.media_root) if config.media_root else None
+def _rules(cfg: DictConfig) -> Rules:
+    near, fewest, most = cfg.near_duplicates, cfg.min_pixels, cfg.max_pixels
+    if near is not None and not 0 < near <= 1:
+        raise ConfigError(f"near_duplicates={near}: give a share over 0 and at most 1, or null")
+    if fewest is not None and most is not None and fewest > most:
+        raise ConfigError(f"min_pixels={fewest} is more than max_pixels={most}")
+    if bool(cfg.fix) != bool(cfg.out):
+        raise ConfigError("fix=true and out=folder go together")
+    if cfg.workers is not None and cfg.workers < 1:
+        raise ConfigError(f"workers={cfg.workers}: give a number of processes, or null")
+    return Rules(
+        cfg.max_tokens, cfg.processor, fewest, most, tuple(cfg.languages), near is not None
+    )
+
+
+def _facts(cfg: DictConfig, parts: list[Part], files: list[Path], rules: Rules) -> dict[str, Any]:
+    """Return what a written data set depends on, as its manifest has it."""
+    roots = sorted({str(Path(part.root).resolve()) for part in parts})
+    if len(roots) > 1:
+        raise ConfigError(f"the files' media lie in {', '.join(roots)}: set media_root above all")
+    return {
+        "settings": json.loads(json.dumps(asdict(rules))),
+        "inputs": [
+            {"path": str(file), "bytes": file.stat().st_size, "sha256": _sha256(file)}
+            for file in files
+        ],
+        "media_root": roots[0] if roots else None,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Report:
+    """Prints findings, and writes all of them to a file where one is wanted."""
+
+    def __init__(self, console: Console, path: str | None, shown: int) -> None:
+        self._console, self._path, self._shown = console, path, shown
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> "_Report":
+        self._stack = ExitStack()
+        self._file: TextIO | None = None
+        if self._path:
+            part = self._stack.enter_context(replacing(self._path))
+            self._file = self._stack.enter_context(open(part, "w", encoding="utf-8"))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+        for kind, number in self._counts.items():
+            if kind in WARNINGS and number > self._shown:
+                self._warn(f"{number - self._shown:,} more of {kind}; report=FILE has all")
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Print errors, and the first warnings of a kind."""
+        for finding in findings:
+            self._counts[finding.kind] += 1
+            if self._file:
+                fields = {"where": finding.where, "uid": finding.uid, "kind": finding.kind}
+                print(json.dumps(fields | {"detail": finding.detail}), file=self._file)
+            if finding.is_error:
+                self._console.print(f"[red]bad[/] {escape(str(finding))}", soft_wrap=True)
+            elif self._counts[finding.kind] <= self._shown:
+                self._warn(str(finding))
+
+    def _warn(self, text: str) -> None:
+        self._console.print(f"[yellow]warning[/] {escape(text)}", soft_wrap=True)
+
+
+class _Line:
+    """How far it is: a live line on a terminal, else a plain one every ten seconds."""
+
+    def __init__(self, console: Console, units: int) -> None:
+        self._console, self._units, self._done = console, units, 0
+        self._began = self._said = time.monotonic()
+        self._status: Status | None = None
+
+    def __enter__(self) -> "_Line":
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def show(self, validation: Validation) -> None:
+        """Show that one more unit is done."""
+        self._done += 1
+        now = time.monotonic()
+        passed = now - self._began
+        text = (
+            f"{clock(passed)} {self._done}/{self._units} parts, {validation.rows:,} rows "
+            f"({validation.rows / max(passed, 1e-9):,.0f}/s), {validation.errors:,} errors"
+        )
+        if self._status is not None:
+            self._status.update(text)
+        elif now - self._said > _EVERY:
+            self._said = now
+            self._console.print(text, markup=False)
+
+
+def table(validation: Validation, seconds: float) -> Table:
+    """Return what was found, in numbers."""
+    shown = Table(show_header=False)
+    for name, value in _numbers(validation, seconds):
+        shown.add_row(Text(name), Text(value))
+    return shown
+
+
+def _numbers(validation: Validation, seconds: float) -> Iterator[tuple[str, str]]:
+    bad = sum(len(rows) for rows in validation.bad.values())
+    yield "rows", f"{validation.rows:,}, {bad:,} bad"
+    for name, kinds in (("errors", ERRORS), ("warnings", WARNINGS)):
+        for kind, meaning in kinds.items():
+            if number := validation.counts[kind]:
+                yield name, f"{number:,} {kind}: {meaning}"
+    labels, sources = Counter[str](), Counter[str]()
+    for (source, label), number in validation.labels.items():
+        labels[f"label {label}"] += number
+        sources[source] += number
+    yield "labels", _counts(dict(sorted(labels.items())))
+    yield "sources", _counts(dict(sources.most_common()))
+    yield "languages", _counts(dict(validation.languages.most_common()))
+    yield "images and videos", f"{validation.media:,}"
+    if len(tokens := validation.tokens):
+        middle, longest = np.median(tokens), tokens.max()
+        yield "tokens of a prompt", f"{middle:,.0f} in the middle, {longest:,} at most"
+    yield "time", f"{seconds:.1f} s, {validation.rows / max(seconds, 1e-9):,.0f} rows/s"
+    own, largest = (
+        resource.getrusage(who).ru_maxrss / 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    yield "peak memory", f"{own:,.0f} MiB, of the largest worker {largest:,.0f} MiB"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    parts = [f"{name} {number:,}" for name, number in counts.items()]
+    more = [f"{len(parts) - _LISTED} more"] if len(parts) > _LISTED else []
+    return ", ".join(parts[:_LISTED] + more) or "none"
 
 
 def main() -> None:
-    """Check the files of the command line, or those of a ``data=`` option."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, help=".jsonl or .parquet files")
-    parser.add_argument("--data", help="a data option of conf/data, such as photos")
-    parser.add_argument("--media-root", type=Path, help="folder of relative media paths")
-    options = parser.parse_args()
-    console = Console(soft_wrap=True, highlight=False)
-    bad = 0
-    try:
-        if bool(options.data) == bool(options.files):
-            parser.error("name files, or --data")
-        files, root = _files_of(options.data) if options.data else (options.files, None)
-        for path in files:
-            report = validate(path, options.media_root or root)
-            bad += len(report.errors)
-            for error in report.errors:
-                console.print(f"[red]bad[/] {escape(error)}")
-            labels = ", ".join(f"{n} x label {label}" for label, n in sorted(report.labels.items()))
-            sources = ", ".join(f"{name} {n}" for name, n in report.sources.most_common())
-            state = f"{len(report.errors)} bad" if report.errors else "all good"
-            console.print(
-                f"{path}: {report.rows} rows, {state}; {labels or 'no labels'}; {sources}",
-                markup=False,
-            )
-    except (RecordError, ConfigError, HydraException) as error:
-        console.print(f"[red]error[/] {escape(str(error))}")
-        raise SystemExit(2) from None
-    raise SystemExit(1 if bad else 0)
+    """Run the command line.
+
+    Raises:
+        SystemExit: with status 1 when rows are bad, 2 when nothing could be checked.
+    """
+    run_command("validate", validate, RowError, ValidationError, LengthError)
 
 
 if __name__ == "__main__":

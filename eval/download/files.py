@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -67,4 +67,9 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise FetchError(f"{folder}: another download is writing it; wait for it") from None
-        yield
+        try:
+            yield
+        finally:
+            (folder / "lock").unlink(missing_ok=True)
+            with suppress(OSError):  # not empty, or gone
+                folder.rmdir()

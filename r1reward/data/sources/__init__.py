@@ -1,0 +1,1 @@
+"""Preference sets: one module and one file in conf/convert/source each; nothing lists them."""

@@ -1,0 +1,239 @@
+"""What every source is: a reader of the rows of one published preference set."""
+
+import glob
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from r1reward.config import ConfigError
+from r1reward.media import ImageError, _data, locate
+from r1reward.record import RecordError, _image_uri
+from r1reward.rows import Row
+
+Pairing = Literal["all", "best_worst"]
+_PLACEHOLDER = "<image>"
+
+
+class SourceError(ValueError):
+    """Why a row, or a part of it, is no preference.
+
+    Attributes:
+        reason: one word, counted: ``unreadable`` (no row), ``schema`` (other fields than
+            published), ``text``, ``media``, ``score``, ``label`` (a value that says nothing),
+            ``tie`` (nothing is better), ``turns`` (a dialogue), ``subset`` (not asked for),
+            ``equal`` (two times the same answer).
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An image, or the folder of a video's frames: a path of its publisher, or the file itself."""
+
+    kind: Literal["image", "video"]
+    path: str | None
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A question and the better and the worse answer.
+
+    Attributes:
+        question: as it was asked.
+        chosen: the better answer.
+        rejected: the worse answer.
+        media: what the question is about, in order.
+        source: the data set, or the part of it, that metrics are grouped by.
+        origin: its publisher's id; empty where there is none.
+    """
+
+    question: str
+    chosen: str
+    rejected: str
+    media: tuple[Attachment, ...]
+    source: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """A preference set; subclasses say what a row means, and their docstring where it comes from.
+
+    Attributes:
+        root: folder of the downloaded files.
+        files: patterns below it.
+        media_root: folder that relative media paths start from, and must not leave.
+        name: that of its module and of its file in conf/convert/source.
+        fields: what a row must have; a field may be null.
+    """
+
+    root: str
+    files: Sequence[str]
+    media_root: str
+    name: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+        """Yield the preferences of a row, and what is wrong with parts of it.
+
+        Raises:
+            SourceError: when the row has none.
+        """
+
+    def read(self, row: Any) -> Iterator[Preference | SourceError]:
+        """Yield the preferences of what ought to be a row.
+
+        Raises:
+            SourceError: when the row has none.
+        """
+        if not isinstance(row, Mapping):
+            raise SourceError("schema", f"expected an object of fields, found {show(row)}")
+        self.require(row, self.fields)
+        return self.preferences(row)
+
+    def require(self, row: Row, fields: Sequence[str]) -> None:
+        """Raise SourceError when a field is not there, naming those that are."""
+        if missing := [field for field in fields if field not in row]:
+            raise SourceError(
+                "schema",
+                f"no {', '.join(missing)}; a row of {self.name} has {', '.join(fields)} "
+                f"(found: {', '.join(map(str, row)) or 'nothing'})",
+            )
+
+    def paths(self) -> list[Path]:
+        """Return the files that the patterns match, in the order of the patterns."""
+        patterns = [self.files] if isinstance(self.files, str) else self.files
+        found = [
+            path
+            for pattern in patterns
+            for path in sorted(glob.glob(os.path.join(self.root, pattern), recursive=True))
+        ]
+        return [Path(path) for path in dict.fromkeys(found) if os.path.isfile(path)]
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides what becomes of a row."""
+        return {"name": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class RankedSource(Source):
+    """A set with several ranked responses a row.
+
+    Attributes:
+        pairs: which of them are compared, see :func:`ranked`.
+    """
+
+    pairs: Pairing
+
+    def __post_init__(self) -> None:
+        if self.pairs not in get_args(Pairing):
+            choices = " or ".join(get_args(Pairing))
+            raise ConfigError(f"source.pairs={self.pairs}: take {choices}")
+
+
+def text(row: Row, field: str) -> str:
+    """Return a text of the row.
+
+    Raises:
+        SourceError: when it is none, or empty.
+    """
+    value = row.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise SourceError("text", f"{field}={show(value)}; expected a text that is not empty")
+    return value
+
+
+def identifier(row: Row, field: str) -> str:
+    """Return the id of a row as text, empty when it has none."""
+    value = row.get(field)
+    return "" if value is None else str(value)
+
+
+def attachments(value: Any) -> tuple[Attachment, ...]:
+    """Return the images of a field, in any of the forms that published sets have.
+
+    Args:
+        value: a path, a data URI or base64 (white space does not count), the file's bytes, the
+            object ``bytes`` and ``path`` of Hugging Face, a list of these, or nothing.
+
+    Raises:
+        SourceError: for anything else.
+    """
+    if value is None or value == "":
+        return ()
+    if isinstance(value, list | tuple):
+        return tuple(one for item in value for one in attachments(item))
+    if isinstance(value, bytes):
+        return (Attachment("image", None, value),)
+    if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
+        return (Attachment("image", value.get("path"), value["bytes"]),)
+    if isinstance(value, Mapping) and value.get("path"):
+        value = value["path"]
+    if not isinstance(value, str):
+        raise SourceError("media", f"an image is {show(value)}; expected a path or the file itself")
+    try:
+        uri = _image_uri(value)
+        if not uri.startswith("data:"):
+            return (Attachment("image", uri, None),)
+        return (Attachment("image", None, _data(locate(uri, None)).getvalue()),)
+    except (RecordError, ImageError) as error:
+        raise SourceError("media", str(error)) from None
+
+
+def without_placeholder(question: str) -> str:
+    """Return the question without the mark that stands for the image, first or last in it."""
+    for mark in (f"{_PLACEHOLDER}\n", f"\n{_PLACEHOLDER}", _PLACEHOLDER):
+        question = question.removeprefix(mark).removesuffix(mark)
+    return question
+
+
+def number(value: Any, field: str) -> float:
+    """Return a score or a rank, which some publishers write as text.
+
+    Raises:
+        SourceError: when it is none.
+    """
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise SourceError("score", f"{field}={show(value)}; expected a number")
+    return found
+
+
+def ranked(scores: Mapping[int, float], pairing: Pairing) -> list[tuple[int, int]]:
+    """Return the better and the worse response of each pair, by position; equal ones make none.
+
+    Args:
+        scores: position of a response -> its score; more is better.
+        pairing: ``all`` pairs with different scores, or ``best_worst``: the best and the worst
+            one, the first in the row where several are.
+
+    Raises:
+        SourceError: when no response is better than another.
+    """
+    better = sorted(scores, key=lambda position: (-scores[position], position))
+    pairs = [(one, two) for one, two in combinations(better, 2) if scores[one] > scores[two]]
+    if not pairs:
+        raise SourceError("tie", f"no response is better than another: {show(dict(scores))}")
+    if pairing == "all":
+        return pairs
+    lowest = min(scores.values())
+    return [(better[0], next(one for one in scores if scores[one] == lowest))]
+
+
+def show(value: Any) -> str:
+    """Return a value for a message, cut where it is long."""
+    shown = repr(value[:100]) if isinstance(value, str | bytes) else repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -1,0 +1,41 @@
+"""Your own pairs, one JSON object a line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from r1reward.data.sources.base import (
+    Preference,
+    Source,
+    SourceError,
+    attachments,
+    identifier,
+    text,
+)
+from r1reward.rows import Row
+
+
+@dataclass(frozen=True)
+class Plain(Source):
+    """Rows of ``question``, ``chosen``, ``rejected`` and ``image``, in JSONL or parquet.
+
+    ``image`` is a path, a data URI, base64, a list of these, or null; ``id`` may name the row.
+
+    Attributes:
+        label: what the set is called in its records, and so in metrics.
+    """
+
+    label: str
+    name: ClassVar[str] = "plain"
+    fields: ClassVar[tuple[str, ...]] = ("question", "chosen", "rejected", "image")
+
+    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+        """Yield the one preference of the row."""
+        yield Preference(
+            question=text(row, "question"),
+            chosen=text(row, "chosen"),
+            rejected=text(row, "rejected"),
+            media=attachments(row["image"]),
+            source=self.label,
+            origin=identifier(row, "id"),
+        )

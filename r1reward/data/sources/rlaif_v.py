@@ -1,0 +1,38 @@
+"""RLAIF-V: answers of open models, told apart by open models."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from r1reward.data.sources.base import (
+    Preference,
+    Source,
+    SourceError,
+    attachments,
+    identifier,
+    text,
+)
+from r1reward.rows import Row
+
+
+@dataclass(frozen=True)
+class RLAIFV(Source):
+    """Hugging Face openbmb/RLAIF-V-Dataset: parquet with the images inside (83k rows; CC BY-NC).
+
+    Read: ``question``, ``chosen``, ``rejected``, ``image`` (``bytes`` and ``path``), ``idx``; all
+    as on its card.
+    """
+
+    name: ClassVar[str] = "rlaif_v"
+    fields: ClassVar[tuple[str, ...]] = ("question", "chosen", "rejected", "image")
+
+    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+        """Yield the one preference of the row."""
+        yield Preference(
+            question=text(row, "question"),
+            chosen=text(row, "chosen"),
+            rejected=text(row, "rejected"),
+            media=attachments(row["image"]),
+            source=self.name,
+            origin=identifier(row, "idx"),
+        )

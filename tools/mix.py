@@ -1,0 +1,239 @@
+"""Make training sets of data sets: ``python -m tools.mix inputs=[a,b] out=c select=rl``.
+
+Exit status: 0 when the mix is there, 2 for a configuration or data that cannot be used.
+"""
+
+import os
+import resource
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+
+from r1reward.command import run_command
+from r1reward.data.mix import (
+    DROPPED,
+    Fate,
+    Input,
+    Mix,
+    MixError,
+    Selection,
+    Settings,
+    counts,
+    fates,
+    mix,
+)
+from r1reward.media import ImageError
+from r1reward.progress import clock, console_on
+from r1reward.record import RecordError
+from r1reward.rows import RowError
+from r1reward.stats import wilson_interval
+
+_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Ticker:
+    """How far a command is: a live line on a terminal, else a plain one every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = self._said = time.monotonic()
+        self._status: Status | None = None
+
+    def __enter__(self) -> "Ticker":
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` pieces of the work ``what`` are done."""
+        now = time.monotonic()
+        line = f"{clock(now - self._began)} {what} {done}/{total}"
+        if self._status is not None:
+            self._status.update(line)
+        elif now - self._said > _EVERY:
+            self._said = now
+            self._console.print(line, markup=False)
+
+
+def workers_of(number: int | None) -> int:
+    """Return a number of processes: the one configured, or one for each core at hand."""
+    if number is not None and number < 1:
+        raise MixError(f"workers={number}: give 1 or more, or null")
+    return number or len(os.sched_getaffinity(0))
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process, or one it started, has used, in MiB."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(each).ru_maxrss for each in who) / 1024
+
+
+def inputs_of(given: Any) -> list[Input]:
+    """Return the inputs of the configuration.
+
+    Raises:
+        MixError: when they are not what `conf/mix.yaml` says.
+    """
+    if not isinstance(given, list) or not given:
+        raise MixError(f"inputs={given}: give a list of paths, or of {{path, weight, media_root}}")
+    inputs = []
+    for item in given:
+        entry = item if isinstance(item, dict) else {"path": item}
+        if unknown := sorted(entry.keys() - {"path", "weight", "media_root"}):
+            raise MixError(f"inputs: unknown {', '.join(unknown)}; take path, weight, media_root")
+        if not entry.get("path"):
+            raise MixError(f"inputs: {item} has no path")
+        path, weight = Path(entry["path"]), entry.get("weight")
+        if weight is not None and not (isinstance(weight, int | float) and weight > 0):
+            raise MixError(f"inputs: weight={weight} of {path}; give a number over 0")
+        root = entry.get("media_root") or (path if path.is_dir() else path.parent)
+        inputs.append(Input(path, Path(root), weight))
+    paths = [item.path.resolve() for item in inputs]
+    if twice := {str(path) for path in paths if paths.count(path) > 1}:
+        raise MixError(f"inputs: {', '.join(sorted(twice))} is there more than once")
+    if len({item.weight is None for item in inputs}) > 1:
+        raise MixError("inputs: give all of them a weight, or none")
+    return inputs
+
+
+def settings_of(cfg: Mapping[str, Any], weighted: bool) -> Settings:
+    """Return the settings of a resolved configuration.
+
+    Raises:
+        MixError: naming the key that cannot be.
+    """
+    take, fraction = cfg["take"] or {}, cfg["fraction"] or {}
+    split = cfg["split"] or {"train": 1.0}
+    for names, number in take.items():
+        _require(_whole(number, 1), f"take.{names}={number}", "give a number of rows, 1 or more")
+    for names, share in fraction.items():
+        good = isinstance(share, int | float) and 0 < share <= 1
+        _require(good, f"fraction.{names}={share}", "give a share over 0, at most 1")
+    drawn = [name for names in (*take, *fraction) for name in names.split("+")]
+    if twice := {name for name in drawn if drawn.count(name) > 1}:
+        raise MixError(f"take and fraction: {', '.join(sorted(twice))} is drawn more than once")
+    if drawn and (weighted or cfg["rows"] is not None):
+        raise MixError("take and fraction go by source; give them, or weights and rows, not both")
+    for name, share in split.items():
+        _require(
+            isinstance(share, int | float) and 0 < share <= 1 and name == Path(name).name,
+            f"split.{name}={share}", "give a folder name and a share over 0",
+        )  # fmt: skip
+    total = sum(split.values())
+    _require(abs(total - 1) < 1e-6, f"split: the shares add up to {total:g}", "make it 1")
+    unknown = set(cfg["stratify"]) - {"source", "difficulty"}
+    _require(not unknown, f"stratify={cfg['stratify']}", "take source, difficulty, both or neither")
+    for key, least in (("rows", 1), ("stock_questions", 1)):
+        good = cfg[key] is None or _whole(cfg[key], least)
+        _require(good, f"{key}={cfg[key]}", f"give a number, {least} or more, or null")
+    _require(_whole(cfg["shard_mb"], 1), f"shard_mb={cfg['shard_mb']}", "give 1 or more")
+    _require(_whole(cfg["seed"], 0), f"seed={cfg['seed']}", "give 0 or more")
+    return Settings(
+        select=_selection(cfg["select"]),
+        sources=None if cfg["sources"] is None else tuple(cfg["sources"]),
+        take=take, fraction=fraction, rows=cfg["rows"], stratify=tuple(cfg["stratify"]),
+        split=split, stock=cfg["stock_questions"], seed=cfg["seed"], embed=cfg["embed"],
+        shard_bytes=cfg["shard_mb"] << 20,
+    )  # fmt: skip
+
+
+def _selection(cfg: Mapping[str, Any]) -> Selection:
+    attempts = cfg["attempts"]
+    good = attempts is None or (
+        isinstance(attempts, list)
+        and len(attempts) == 2
+        and all(_whole(number, 1) for number in attempts)
+        and attempts[0] <= attempts[1]
+    )
+    _require(good, f"select.attempts={attempts}", "give fewest and most, such as [2, 127], or null")
+    return Selection(**{**cfg, "attempts": None if attempts is None else tuple(attempts)})
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _require(good: bool, what: str, advice: str) -> None:
+    if not good:
+        raise MixError(f"{what}; {advice}")
+
+
+def show(console: Console, made: Mix, out: Path, seconds: float) -> None:
+    """Print what is in each part, and what became of the rest."""
+    keys, parts = made.keys, {name: counts(made.keys, rows) for name, rows in made.parts.items()}
+    read = counts(keys, (keys.rows["fate"] != Fate.BAD).nonzero()[0])
+    table = Table("source", title="rows")
+    for name in ("read", *parts):
+        table.add_column(escape(name), justify="right")
+    for source in read["sources"]:
+        numbers = (found["sources"].get(source, 0) for found in (read, *parts.values()))
+        table.add_row(escape(source), *map("{:,}".format, numbers))
+    table.add_section()
+    table.add_row("all", *(f"{found['rows']:,}" for found in (read, *parts.values())))
+    console.print(table)
+    names = dict.fromkeys(chain.from_iterable(found["difficulty"] for found in parts.values()))
+    table = Table("part", "label 1 (95%)", *names, "shards", "MiB", title="labels and difficulty")
+    for name, found in parts.items():
+        ones, rows = found["labels"]["1"], found["rows"]
+        low, high = wilson_interval(ones, rows)
+        label = f"{ones / rows:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+        numbers = [f"{found['difficulty'].get(key, 0):,}" for key in names]
+        shards = made.shards[name]
+        size = sum(shard.bytes for shard in shards) / 2**20
+        table.add_row(escape(name), label, *numbers, str(len(shards)), f"{size:,.1f}")
+    console.print(table)
+    if gone := fates(keys):
+        reasons = ", ".join(f"{name} {number:,}" for name, number in gone)
+        console.print(f"in no part: {reasons} (each in {out / DROPPED})", markup=False)
+    for note in made.notes:
+        console.print("[yellow]warning[/]", end=" ")
+        console.print(note, markup=False)
+    if made.reused:
+        console.print(f"{made.reused} shards were there already")
+    console.print(
+        f"{out}: {len(keys.rows):,} rows in, {sum(map(len, made.parts.values())):,} out, "
+        f"{seconds:.1f} s, {len(keys.rows) / seconds:,.0f} rows/s, {peak_mib():,.0f} MiB at most "
+        "in a process",
+        markup=False,
+    )
+
+
+def make(cfg: DictConfig) -> None:
+    """Make the mix and print its tables."""
+    given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    inputs = inputs_of(given["inputs"])
+    settings = settings_of(given, weighted=inputs[0].weight is not None)
+    console, out, began = console_on(sys.stdout), Path(given["out"]), time.monotonic()
+    with Ticker(console) as tick:
+        made = mix(inputs, settings, out, workers_of(cfg.workers), shlex.join(sys.argv), tick)
+    show(console, made, out, time.monotonic() - began)
+
+
+def main() -> None:
+    """Run the command."""
+    run_command("mix", make, MixError, RowError, RecordError, ImageError)
+
+
+if __name__ == "__main__":
+    main()
