@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -50,9 +50,14 @@ class Evaluation:
     async def ask(self, tick: Callable[[], None]) -> None:
         """Ask everything that is missing, with ``judge.window`` prompts in flight.
 
+        An engine that starts from the seed of an earlier session draws its numbers again, and a
+        vote that is asked only now would repeat an older one: every session has its own.
+
         Raises:
             TooManyFaultsError: as soon as more than ``max_failures`` prompts failed.
         """
+        seed = self.protocol.seed + len(self.journal)
+        self.judge.protocol = replace(self.protocol, seed=seed)
         calls = self._calls()
         # Workers that share an iterator, not a task for each prompt: to wait for a set of tasks
         # costs time for every one of them, each time.

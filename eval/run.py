@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from eval.browser import judgements, sample
 from eval.items import write_items
 from eval.journal import Journal, JournalError
 from eval.judges.base import Judge, JudgeError
+from eval.judging import build_judge
 from eval.protocol import Protocol, ProtocolError
 from eval.report import report
 from eval.results import results
@@ -34,9 +35,7 @@ from eval.rows import BenchmarkError
 from eval.scoring import summarise
 from eval.table import Ticker, show
 from eval.tracking import track
-from r1reward import config
 from r1reward.command import error, run_command
-from r1reward.config import ConfigError
 from r1reward.files import write_text
 from r1reward.progress import console_on
 
@@ -52,7 +51,7 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
     console = console_on(sys.stdout)
     benchmark: Benchmark = instantiate(cfg.benchmark)
     protocol: Protocol = instantiate(cfg.protocol, _partial_=True)()
-    judge = _judge(cfg.judge, protocol, benchmark.media.root)
+    judge = build_judge(cfg.judge, protocol, benchmark.media.root)
     rows = min(benchmark.verify()["rows"], cfg.limit or sys.maxsize)
     folder = Path(cfg.run.dir or directory(cfg, judge_name, benchmark.name, judge, protocol))
     journal = Journal(folder / "journal.jsonl")
@@ -90,18 +89,6 @@ def publish(
     console.print(f"report: {page}", markup=False)
     if cfg.tracking.wandb:
         track(cfg.tracking.project, folder, content, score, shown, page)
-
-
-def _judge(cfg: DictConfig, protocol: Protocol, media_root: Path) -> Judge:
-    if not issubclass(get_class(cfg._target_), Judge):
-        names = sorted(path.stem for path in (config.CONF / "eval" / "judge").glob("*.yaml"))
-        raise ConfigError(f"judge: {cfg._target_} judges nothing here; take {', '.join(names)}")
-    build = instantiate(cfg, _partial_=True, _convert_="all")
-    try:
-        judge: Judge = build(protocol=protocol, media_root=media_root)
-    except TypeError as error:  # a key that was added with +
-        raise ConfigError(f"judge: {error}") from None
-    return judge
 
 
 def directory(

@@ -83,12 +83,13 @@ def _check_data(key: str, files: Any, media_root: str | None) -> None:
         raise ConfigError(f"data.{key} names no file. Choose a `data=` or give a path.")
     for file in files:
         path = Path(file).expanduser()
-        if not path.is_file():
+        if not path.exists():
             raise ConfigError(
                 f"data.{key}={file}: no such file. Choose another `data=` or download the set."
             )
+        beside = path if path.is_dir() else path.parent
         try:
-            rows = list(_scan(path, Path(media_root) if media_root else path.parent))
+            rows = list(_scan(path, Path(media_root) if media_root else beside))
         except RecordError as error:
             raise ConfigError(f"data.{key}: {error}") from None
         errors += filter(None, rows)

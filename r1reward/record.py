@@ -160,8 +160,9 @@ def _media(items: Any) -> tuple[Media, ...]:
     for item in items:
         if not isinstance(item, Mapping) or item.get("kind") not in ("image", "video"):
             raise RecordError(f"media holds {_show(item)}; give kind 'image' or 'video', and a uri")
-        if item.get("bytes"):  # the file itself, as shards with embedded media have it
-            uri = "data:image;base64," + base64.b64encode(item["bytes"]).decode()
+        content = item.get("bytes")
+        if isinstance(content, bytes) and content:  # the file itself, in shards that embed media
+            uri = "data:image;base64," + base64.b64encode(content).decode()
         else:
             uri = _text("media uri", item.get("uri"))
         media.append(Media(item["kind"], uri))

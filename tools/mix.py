@@ -226,7 +226,8 @@ def make(cfg: DictConfig) -> None:
     settings = settings_of(given, weighted=inputs[0].weight is not None)
     console, out, began = console_on(sys.stdout), Path(given["out"]), time.monotonic()
     with Ticker(console) as tick:
-        made = mix(inputs, settings, out, workers_of(cfg.workers), shlex.join(sys.argv), tick)
+        command = shlex.join(["python", "-m", "tools.mix", *sys.argv[1:]])
+        made = mix(inputs, settings, out, workers_of(cfg.workers), command, tick)
     show(console, made, out, time.monotonic() - began)
 
 

@@ -136,8 +136,10 @@ class _Rows:
         """Return what is wrong with a row; what is right goes into the report."""
         record = record_of(where, row)
         if isinstance(record, RecordError):
-            kind = "unreadable" if isinstance(row, RowError) else field_of(where, record)
-            return [Finding(where, kind, str(record).removeprefix(f"{where}: "))]
+            detail = str(record).removeprefix(f"{where}: ")
+            if isinstance(row, RowError):
+                return [Finding(where, "unreadable", f"{detail}; repair it, or drop the row")]
+            return [Finding(where, field_of(detail), detail)]
         report.labels[record.source, record.label] += 1
         pictures, problems = media(record, self._root)
         controls = [*control(record)]
@@ -171,10 +173,9 @@ class _Rows:
             yield "length", f"{tokens:,} tokens, {tokens - limit:,} too many; shorten or drop it"
 
 
-def field_of(where: str, error: RecordError) -> str:
+def field_of(message: str) -> str:
     """Return the kind of a row that is no record, by the field that its message names."""
-    text = str(error).removeprefix(f"{where}: ")
-    return next((kind for kind, begin in _FIELDS.items() if begin.match(text)), "schema")
+    return next((kind for kind, begin in _FIELDS.items() if begin.match(message)), "schema")
 
 
 def annotation(row: Any) -> Iterator[Problem]:

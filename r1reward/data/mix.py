@@ -571,7 +571,7 @@ def spool_unit(unit: Unit, root: Path, wanted: Array, path: Path) -> Array:
             row = read_row(where, raw)[1]
             for item in row["media"]:
                 if item["bytes"] is None:
-                    item["uri"] = locate(item["uri"], root)
+                    item["path"] = locate(item["uri"], root)
             content = msgspec.msgpack.encode(row)
             file.write(len(content).to_bytes(8) + content)
             number, place = next(places, (0, -1))
@@ -589,8 +589,9 @@ def _spooled(path: Path, begin: int, embed: bool) -> dict[str, Any]:
         file.seek(begin)
         content = file.read(int.from_bytes(file.read(8)))
     row: dict[str, Any] = msgspec.msgpack.decode(content)
-    for item in row["media"] if embed else ():
-        item["bytes"] = item["bytes"] or _file(item["uri"], "/")
+    for item in row["media"]:
+        if path := item.pop("path", None):
+            item |= {"bytes": _file(path, "/")} if embed else {"uri": path}
     return row
 
 

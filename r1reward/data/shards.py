@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 from r1reward.files import replacing, write_text
 
 MANIFEST = "manifest.json"
-_GROUP = 256  # rows of a row group, which is read whole: they may carry images
+# A row group is written, and read, whole: rows, and bytes of the images that they may carry.
+_GROUP = 256
+_GROUP_BYTES = 32 << 20
 SCHEMA = pa.schema(
     [
         # The record (r1reward.record.Record).
@@ -55,11 +57,13 @@ def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> Shard:
     with replacing(path) as part:
         with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
             group: list[Mapping[str, Any]] = []
+            size = 0
             for row in rows:
                 group.append(row)
-                if len(group) == _GROUP:
+                size += sum(len(item.get("bytes") or b"") for item in row.get("media") or ())
+                if len(group) == _GROUP or size >= _GROUP_BYTES:
                     writer.write_table(_table(group))
-                    count, group = count + len(group), []
+                    count, group, size = count + len(group), [], 0
             if group:
                 writer.write_table(_table(group))
                 count += len(group)

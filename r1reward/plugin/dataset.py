@@ -1,5 +1,6 @@
 """Feeds verl from preference records (``data.custom_cls``)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +9,25 @@ from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from r1reward.prompt import build_messages
 from r1reward.record import Record
+from r1reward.rows import files_of
 
 
 class RecordDataset(RLHFDataset):  # type: ignore[misc]
     """Preference records as verl prompts: one row, one pairwise question.
 
     Reads JSONL and parquet files of :class:`r1reward.record.Record` rows, or of the released
-    R1-Reward-RL schema, memory-mapped by Hugging Face ``datasets``, so that 200k rows cost no
-    memory. verl's own length filter applies: it counts tokens after the processor.
+    R1-Reward-RL schema, and folders of them (:mod:`r1reward.data.shards`), memory-mapped by
+    Hugging Face ``datasets``, so that 200k rows cost no memory. verl's own length filter applies:
+    it counts tokens after the processor.
 
     Each item holds ``raw_prompt`` (chat messages with media), ``data_source``, ``reward_model``
     (``ground_truth`` is "1" or "2", the better response), ``extra_info`` (the record's uid) and
     the ``dummy_tensor`` verl asks for.
     """
+
+    def __init__(self, data_files: str | Sequence[str], *args: Any, **kwargs: Any) -> None:
+        self._given = [data_files] if isinstance(data_files, str) else list(data_files)
+        super().__init__([file for path in self._given for file in _shards(path)], *args, **kwargs)
 
     def _build_messages(self, row: dict[str, Any], key: str) -> list[dict[str, Any]]:
         return self._messages(Record.from_row(row, where=self._files()))
@@ -34,7 +41,7 @@ class RecordDataset(RLHFDataset):  # type: ignore[misc]
         )
 
     def _files(self) -> str:
-        return ", ".join(map(str, self.original_data_files))
+        return ", ".join(map(str, self._given))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return the item that verl's agent loop and reward loop consume."""
@@ -47,3 +54,8 @@ class RecordDataset(RLHFDataset):  # type: ignore[misc]
             "index": index,
             "dummy_tensor": torch.zeros(1, dtype=torch.uint8),
         }
+
+
+def _shards(path: str) -> list[str]:
+    """Return the shards of a folder; verl reads files, by their suffix."""
+    return [str(file) for file in files_of(path)] if Path(path).is_dir() else [path]

@@ -1,0 +1,232 @@
+"""Speed and memory of the data tools: ``python -m tools.bench_data rows=200000``.
+
+Rows are generated once: pairs over the embedded photos, no two with the same text. Each step is
+then a command, run as a person would run it, in processes of its own, whose memory is watched.
+"""
+
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from r1reward.command import run_command
+from r1reward.config import REPO, ConfigError
+from r1reward.files import replacing, write_text
+from r1reward.progress import console_on
+from r1reward.rows import scan_rows
+from tools.doctor import version
+
+SCHEMA = 1
+PHOTOS = REPO / "recipes" / "photos"
+ROWS = "rows.jsonl"
+_EVERY = 0.1  # seconds between looks at the processes
+_MIB = 1 << 20
+_PACKAGES = ("pyarrow", "datasets", "pillow", "numpy")
+_VOCABULARY = """
+a about above across after against all along also among an and animal any arch area as at back
+background bank bay beach behind below beneath beside between big bird blue boat body both branch
+bridge bright brown building but by camera castle clear close cloud coast colour corner could
+crowd dark day deep distance door down each early edge empty evening eye face facade far few field
+fin fish flower for foreground forest four from front full garden glass grass green grey ground
+half hand head heavy high hill horizon house huge in inside into island it its kind lake landscape
+large leaf left leg less light line long low machine made many material metal middle more morning
+mountain mouth much narrow near no not object of old on one only open or other out outside over
+painted part path people photo pink plant pond quite red reef rest right river rock roof round row
+sand scale sea shadow sharp shore side sky small smooth snow soft some stands statue stone
+straight stream street sun surface tail tall than that the their there these thin this three tile
+to tool tower town tree two under up valley view wall water wave which white wide wind window wing
+with wood yellow
+"""
+_WORDS = _VOCABULARY.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a step took.
+
+    Attributes:
+        step: name.
+        rows: that went in.
+        seconds: from start to end, imports included.
+        cpu_seconds: of all its processes.
+        peaks: most memory of each of its processes, in bytes, that of the command first.
+        load: of the machine, just before.
+    """
+
+    step: str
+    rows: int
+    seconds: float
+    cpu_seconds: float
+    peaks: list[int]
+    load: float
+
+
+def generate(rows: int, seed: int, path: Path) -> None:
+    """Write so many rows of question, chosen, rejected and image."""
+    draw = random.Random(seed)  # noqa: S311
+    images = sorted(row["image"] for _, row in scan_rows(PHOTOS / "manifest.jsonl"))
+
+    def text(least: int, most: int) -> str:
+        return " ".join(draw.choices(_WORDS, k=draw.randint(least, most))).capitalize() + "."
+
+    with replacing(path) as part, open(part, "w", encoding="utf-8") as file:
+        for number in range(rows):
+            row = {
+                "id": f"{number:07d}",
+                "question": text(8, 24),
+                "chosen": text(30, 110),
+                "rejected": text(30, 110),
+                "image": images[number % len(images)],
+            }
+            file.write(json.dumps(row) + "\n")
+
+
+def convert(cfg: DictConfig, folder: Path) -> list[str]:
+    """Convert the rows; images stay where they are."""
+    return [
+        "tools.convert",
+        "source=plain",
+        f"source.root={folder}",
+        f"source.files={ROWS}",
+        f"source.media_root={PHOTOS}",
+        f"out={folder}/converted",
+        f"workers={'null' if cfg.workers is None else cfg.workers}",
+    ]
+
+
+# Step -> the module and the arguments of its command; later steps may read what earlier ones wrote.
+STEPS: dict[str, Callable[[DictConfig, Path], list[str]]] = {"convert": convert}
+
+
+def measure(step: str, arguments: list[str], rows: int, log: Path) -> Measured:
+    """Run a command to its end, with its output in ``log``.
+
+    Raises:
+        ConfigError: when it fails.
+    """
+    load, began, used = os.getloadavg()[0], time.monotonic(), _children_seconds()
+    with open(log, "wb") as output:
+        command = [sys.executable, "-m", *arguments]
+        running = subprocess.Popen(command, stdout=output, stderr=output, cwd=REPO)
+        peaks: dict[int, int] = {}
+        while running.poll() is None:
+            _look(running.pid, peaks)
+            time.sleep(_EVERY)
+    seconds, used = time.monotonic() - began, _children_seconds() - used
+    if running.returncode:
+        raise ConfigError(f"{step}: exit status {running.returncode}; see {log}")
+    first = peaks.pop(running.pid, 0)
+    return Measured(step, rows, seconds, used, [first, *sorted(peaks.values())[::-1]], load)
+
+
+def _look(pid: int, peaks: dict[int, int]) -> None:
+    """Note the most memory that a process and its children have used so far."""
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            peaks[process.pid] = max(peaks.get(process.pid, 0), _peak(process))
+    except psutil.NoSuchProcess:  # it ended meanwhile
+        return
+
+
+def _peak(process: psutil.Process) -> int:
+    """Return the high-water mark where the system keeps one, else what is used now."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    except OSError:
+        return int(process.memory_info().rss)
+    marks = [line for line in lines if line.startswith("VmHWM:")]
+    return int(marks[0].split()[1]) * 1024 if marks else 0
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def show(console: Console, results: list[Measured]) -> None:
+    """Print a row for each step."""
+    here = machine()
+    table = Table(
+        title=f"{here['cpu']}, {here['cores']} cores", title_justify="left", title_style="bold"
+    )
+    columns = (
+        "rows",
+        "seconds",
+        "rows/s",
+        "rows per CPU s",
+        "MiB, command",
+        "MiB, most of a child",
+    )
+    for column in ("", *columns):
+        table.add_column(column, justify="right" if column else "left")
+    for result in results:
+        main, *children = result.peaks
+        table.add_row(
+            result.step,
+            f"{result.rows:,}",
+            f"{result.seconds:.1f}",
+            f"{result.rows / result.seconds:,.0f}",
+            f"{result.rows / result.cpu_seconds:,.0f}",
+            f"{main / _MIB:,.0f}",
+            f"{max(children, default=0) / _MIB:,.0f}",
+        )
+    console.print(table)
+
+
+def bench(cfg: DictConfig) -> None:
+    """Generate the rows, run the steps, and write the table and bench.json."""
+    if unknown := [step for step in cfg.steps if step not in STEPS]:
+        raise ConfigError(f"steps: {', '.join(unknown)} is none of {', '.join(STEPS)}")
+    console = console_on(sys.stdout)
+    folder = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S")).absolute()
+    folder.mkdir(parents=True)
+    console.print(f"{cfg.rows:,} rows to {folder}", markup=False)
+    generate(cfg.rows, cfg.seed, folder / ROWS)
+    results = []
+    for step in cfg.steps:
+        results.append(measure(step, STEPS[step](cfg, folder), cfg.rows, folder / f"{step}.log"))
+        content = {
+            "schema": SCHEMA,
+            "machine": machine(),
+            "settings": OmegaConf.to_container(cfg),
+            "steps": [asdict(result) for result in results],
+        }
+        write_text(folder / "bench.json", json.dumps(content, indent=1) + "\n")
+    show(console, results)
+
+
+def main() -> None:
+    """Run the command line."""
+    run_command("bench_data", bench)
+
+
+if __name__ == "__main__":
+    main()
