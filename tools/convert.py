@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -126,6 +126,8 @@ def run(cfg: DictConfig) -> None:
 
 
 def _source(cfg: DictConfig) -> Source:
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ConfigError(f"source.{missing[0]} has no default: give it")
     build = instantiate(cfg, _partial_=True, _convert_="all")
     try:
         source: Source = build()

@@ -52,8 +52,8 @@ class VLLMJudge(LocalJudge):
     async def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
         """Yield all votes when the last one is there: they are one request."""
         try:
-            prompt = asyncio.to_thread(self._prompt, call.item)
-            output = await self._finished(await prompt, len(votes))
+            preparing = asyncio.to_thread(self._prompt, call.item)
+            output = await self._finished(await preparing, len(votes))
         except ImageError as error:
             for vote in votes:
                 yield vote, Fault("media", str(error))

@@ -37,6 +37,7 @@ from r1reward.rows import RowError, Unit, cut, read_unit
 QUARANTINE = "quarantine.jsonl"
 _WORK = ".convert"
 _BLOCK = 1 << 20  # bytes
+_DETAIL = 400  # characters: a path or a text in it may be long
 
 
 class ConvertError(ValueError):
@@ -122,7 +123,8 @@ class Dropped:
 
     def line(self) -> str:
         """Return its line of quarantine.jsonl; there is no record, so no uid."""
-        return json.dumps({**asdict(self), "uid": None}) + "\n"
+        detail = self.detail if len(self.detail) <= _DETAIL else f"{self.detail[:_DETAIL]}..."
+        return json.dumps({**asdict(self), "detail": detail, "uid": None}) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ kilobytes a row, this one ``PERMUTATIONS + 4 * bands`` bytes, 200 at a threshold
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +44,8 @@ def record_signature(record: Record, pictures: Sequence[Picture]) -> NDArray[np.
 
 def repeated(uids: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
     """Yield, in order, each row whose uid was there before, and the first row with it."""
-    order = np.argsort(uids, kind="stable")
-    rank = np.arange(len(order))
-    same = np.concatenate([[False], uids[order][1:] == uids[order][:-1]])[: len(order)]
-    first = order[np.maximum.accumulate(np.where(same, 0, rank))]
-    pairs = sorted(zip(order[same].tolist(), first[same].tolist(), strict=True))
-    yield from pairs
+    rows, first, _ = _again(uids)
+    yield from sorted(zip(rows.tolist(), first.tolist(), strict=True))
 
 
 class NearDuplicates:
@@ -109,10 +106,14 @@ def _candidates(band: NDArray[np.uint32]) -> NDArray[np.int64]:
 
     All pairs of a large group would be too many; these link it.
     """
-    order = np.argsort(band, kind="stable")
-    same = np.concatenate([[False], band[order][1:] == band[order][:-1]])
+    rows, first, before = _again(band)
+    return np.stack([np.tile(rows, 2), np.concatenate([first, before])], axis=1)
+
+
+def _again(values: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
+    """Return the rows whose value was there before, the first row with it, and the one before."""
+    order = np.argsort(values, kind="stable")
+    same = np.zeros(len(order), dtype=bool)
+    same[1:] = values[order[1:]] == values[order[:-1]]
     first = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
-    rows = order[same]
-    before = order[np.flatnonzero(same) - 1]
-    pairs = [np.stack([rows, before], axis=1), np.stack([rows, order[first[same]]], axis=1)]
-    return np.concatenate(pairs) if len(rows) else np.zeros((0, 2), dtype=np.int64)
+    return order[same], order[first[same]], order[np.flatnonzero(same) - 1]
