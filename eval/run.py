@@ -38,6 +38,7 @@ from eval.tracking import track
 from r1reward.command import error, run_command
 from r1reward.files import write_text
 from r1reward.progress import console_on
+from r1reward.quiet import quiet
 
 _UNUSABLE = (BenchmarkError, ProtocolError, JudgeError, JournalError, BallotError)
 
@@ -59,7 +60,8 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
     console.print(f"{benchmark.name}: {rows} items, {judge.identity}, in {folder}", markup=False)
     began = time.monotonic()
     try:
-        with Ticker(console, evaluation, rows) as ticker:
+        log = folder / "judge.log"
+        with quiet(log) as shown, Ticker(console_on(shown), evaluation, rows) as ticker:
             asyncio.run(evaluation.ask(ticker))
         publish(cfg, evaluation, folder, began, console)
     except TooManyFaultsError:

@@ -525,6 +525,8 @@ def test_the_command_shows_what_became_of_the_rows(tmp_path):
         (["source.root=nowhere", "out=x"], "plain: no file *.jsonl, *.parquet below nowhere"),
         (["source.root=nowhere", "out=x", "media=inline"], "media=inline: take path or embed"),
         (["source.root=nowhere", "out=x", "workers=0"], "workers=0: give 1 or more"),
+        (["source.root=nowhere", "out=x", "shard_rows=null"], "shard_rows=None: give 1 or more"),
+        (["source.root=nowhere", "source.files=a.jsonl", "out=x"], "no file a.jsonl below nowhere"),
         (["source.root=nowhere", "out=x", "colour=red"], "colour"),
         (["source.root=nowhere", "out=x", "+source.colour=red"], "colour"),
         (["source=unknown", "source.root=nowhere", "out=x"], "rlaif_v"),
@@ -536,3 +538,21 @@ def test_what_cannot_be_used_is_one_message(arguments, says):
     assert error.startswith("error ")
     assert says in error
     assert "Traceback" not in error
+
+
+def test_the_bench_measures_the_command(tmp_path):
+    arguments = ["rows=300", "workers=1", f"out={tmp_path}"]
+    bench = [sys.executable, "-m", "tools.bench_data", *arguments]
+    shown = subprocess.run(bench, cwd=REPO, check=True, capture_output=True, text=True).stdout
+    [folder] = tmp_path.iterdir()
+    assert "convert" in shown
+    result = json.loads((folder / "bench.json").read_text())
+    assert result["machine"]["cores"] == os.cpu_count()
+    [step] = result["steps"]
+    assert (step["step"], step["rows"]) == ("convert", 300)
+    assert step["seconds"] > 0
+    assert all(1 << 20 < peak < 1 << 30 for peak in step["peaks"])
+    assert len(step["peaks"]) >= 2, "the command and its worker"
+    generated = rows_of(folder / "rows.jsonl")
+    assert len({row["chosen"] for row in generated} | {row["rejected"] for row in generated}) == 600
+    assert len(list(read_records(folder / "converted"))) == 300

@@ -1,6 +1,7 @@
 """Mixing data sets: what stays, what is drawn, parts that share nothing, the same every time."""
 
 import base64
+import fcntl
 import json
 import random
 import subprocess
@@ -326,7 +327,7 @@ def test_bad_rows_are_listed_and_the_others_go_through(made, tmp_path):
         (row(5, **media("frames", "video")), "media", "embed=false"),
         (row(6, **media("empty.png")), "media", "empty"),
         (row(7, **media("data:image/png;base64,####")), "record", "base64"),
-        (row(8, **media("x", bytes="text")), "record", "no bytes"),
+        (row(8, **media("x", bytes="text")), "media", "No such file"),
         (row(9, attempts=2), "record", "attempts=2"),
         (row(10, attempts=0, solved=False), "record", "attempts=0"),
         (row(11, reasoning=["x"]), "record", "reasoning"),
@@ -382,7 +383,7 @@ def test_a_mix_goes_on_where_it_stopped(write, made, tmp_path):
     before, _, _ = made(data, out=out, **settings)
     hashes = {name: shards(out / name) for name in HALVES}
     (out / "one" / "manifest.json").unlink()
-    (out / "one" / "00001.parquet").unlink()
+    (out / "one" / "part-00001.parquet").unlink()
     (out / ".spool").mkdir()
     (out / ".spool" / "0").write_text("half a row")
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
@@ -404,6 +405,11 @@ def test_another_mix_into_the_same_folder_is_refused(write, made, tmp_path):
         made(data, out=out)
     with pytest.raises(MixError, match="something else is there"):
         made(data, out=data)
+    assert not (data / ".lock").exists()
+    with open(out / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MixError, match="being made there"):
+            made(data, out=out)
 
 
 # The command.

