@@ -24,7 +24,13 @@ from transformers import AutoProcessor
 
 from r1reward.config import REPO
 from r1reward.data import pictures
-from r1reward.data.checks import Rules, answers, check_unit, control, language_of
+from r1reward.data.checks import (
+    Rules,
+    answers,
+    check_unit,
+    control,
+    language_of,
+)
 from r1reward.data.findings import ERRORS, WARNINGS
 from r1reward.data.pictures import examine
 from r1reward.data.shards import SCHEMA, read_manifest, write_shard
@@ -32,6 +38,7 @@ from r1reward.data.tokens import LengthError, PromptLength
 from r1reward.data.validation import ValidationError, balance, coin, in_order, parts_of
 from r1reward.prompt import build_messages
 from r1reward.record import Media, Record, read_records
+from r1reward.rows import Unit
 from tools.validate import main
 
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"
@@ -563,6 +570,25 @@ def test_questions_in_other_languages_are_named(run, data):
     ]
     assert "'de'" in lines[0]
     assert [language_of(text) for text in texts] == ["en", "de", "fr", "und"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+PARTS = ("question", "responses", "label", "media", "source", "attempts", "solved", "message")
+
+
+@given(st.sampled_from([*PARTS, "origin", "answer", "image", "kind", "uri", "bytes"]), ANYTHING)
+def test_no_row_is_too_strange(tmp_path_factory, name, value):
+    row = record(1, media=[{"kind": "image", "uri": "nowhere.png"}])
+    (row["media"][0] if name in ("kind", "uri", "bytes") else row)[name] = value
+    path = tmp_path_factory.mktemp("strange") / "rows.jsonl"
+    path.write_text(json.dumps(row))
+    findings = check_unit(Unit(path, 1, 0, -1), str(path.parent), Rules()).findings
+    assert all(finding.where == f"{path}:1" for finding in findings)
+    assert any(finding.is_error for finding in findings) or row["media"] in ([], None)
 
 
 @pytest.mark.parametrize("name", ["attempts", "solved", "origin", "reasoning"])

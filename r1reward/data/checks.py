@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -125,7 +125,7 @@ class _Rows:
 
     def __init__(self, root: str, rules: Rules) -> None:
         self._root, self._rules = root, rules
-        self._length = _length_of(rules) if rules.max_tokens is not None else None
+        self._length = None if rules.max_tokens is None else _length_of(rules)
         self.numbers: list[int] = []
         self.uids: list[int] = []
         self.tokens: list[int] = []
@@ -134,12 +134,13 @@ class _Rows:
 
     def check(self, where: str, row: Row | RowError, report: UnitReport) -> list[Finding]:
         """Return what is wrong with a row; what is right goes into the report."""
+        if problems := [*embedded(row)]:
+            return [Finding(where, *problem) for problem in problems]
         record = record_of(where, row)
         if isinstance(record, RecordError):
             detail = str(record).removeprefix(f"{where}: ")
-            if isinstance(row, RowError):
-                return [Finding(where, "unreadable", f"{detail}; repair it, or drop the row")]
-            return [Finding(where, field_of(detail), detail)]
+            kind = "unreadable" if isinstance(row, RowError) else field_of(detail)
+            return [Finding(where, kind, _advised(detail, "repair it, or drop the row"))]
         report.labels[record.source, record.label] += 1
         pictures, problems = media(record, self._root)
         controls = [*control(record)]
@@ -178,10 +179,19 @@ def field_of(message: str) -> str:
     return next((kind for kind, begin in _FIELDS.items() if begin.match(message)), "schema")
 
 
+def embedded(row: Any) -> Iterator[Problem]:
+    """Check that files in a row are bytes: JSON has none."""
+    items = row.get("media") if isinstance(row, Mapping) else None
+    for item in items if isinstance(items, list) else ():
+        content = item.get("bytes") if isinstance(item, Mapping) else None
+        if content is not None and not isinstance(content, bytes):
+            yield "schema", f"media bytes={content!r:.40}; in JSON give a data URI as uri"
+
+
 def annotation(row: Any) -> Iterator[Problem]:
     """Check the columns that a data set has beside those of a record."""
     attempts, solved = row.get("attempts"), row.get("solved")
-    known = isinstance(attempts, int) and 1 <= attempts <= 127 and isinstance(solved, bool)
+    known = type(attempts) is int and 1 <= attempts <= 127 and isinstance(solved, bool)
     if not known and not (attempts is None and solved is None):
         yield (
             "schema",
@@ -208,15 +218,15 @@ def media(record: Record, root: str) -> tuple[list[Picture] | None, list[Problem
             picture = examine(item, root)
         except ImageError as error:
             usable = False
-            problems.append(("media", _advised(str(error))))
+            problems.append(("media", _advised(str(error), "give another file, or drop the row")))
             continue
         pictures.append(picture)
         problems += picture.notes
     return (pictures if usable else None), problems
 
 
-def _advised(message: str) -> str:
-    return message if ";" in message else f"{message}; give another file, or drop the row"
+def _advised(message: str, advice: str) -> str:
+    return message if ";" in message else f"{message}; {advice}"
 
 
 def control(record: Record) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from r1reward.files import replacing, write_text
 MANIFEST = "manifest.json"
 # A row group is written, and read, whole: rows, and bytes of the images that they may carry.
 _GROUP = 256
-_GROUP_BYTES = 32 << 20
+_GROUP_BYTES = 16 << 20
 SCHEMA = pa.schema(
     [
         # The record (r1reward.record.Record).

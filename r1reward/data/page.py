@@ -1,0 +1,501 @@
+"""What a data set holds, measured row by row in constant memory, as one page for people.
+
+28 bytes of a row with one image are kept (:data:`ROW` and :data:`SIZE`), and the records to read.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from math import sqrt
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow.parquet as pq
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from r1reward.data.checks import UNDETERMINED, language_of
+from r1reward.data.mix import UNKNOWN, UNSOLVED, difficulty_name, in_order, read_row
+from r1reward.data.shards import read_manifest
+from r1reward.media import ImageError, frames, locate, open_image
+from r1reward.page import PALETTE, drawing, render, svg
+from r1reward.record import Media, Record, record_of
+from r1reward.rows import Unit, files_of, read_unit, units
+from r1reward.stats import wilson_interval
+
+Array = NDArray[Any]
+Tick = Callable[[int, int], None]
+
+# Lengths are in characters; `better` and `worse` are those of the answers.
+ROW = np.dtype(
+    [
+        ("source", "u2"), ("label", "i1"), ("difficulty", "i1"), ("media", "u4"),
+        ("question", "u4"), ("better", "u4"), ("worse", "u4"),
+    ]
+)  # fmt: skip
+SIZE = np.dtype([("width", "u4"), ("height", "u4")])  # of an image, in pixels
+_FAULTS = 20  # that are shown, of each kind
+_FRAMES = 4  # of a video
+_TAGS = {"": "all", "longer": "longer is better", "shorter": "shorter is better"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which rows are looked at closely: those with the lowest hashes.
+
+    Attributes:
+        seed: of the hashes.
+        records: how many are shown.
+        languages: of how many the question's language is told.
+        pixels: longest side of a picture on the page.
+        rows: rows of the data set, from which follows how low a hash must be.
+    """
+
+    seed: int
+    records: int
+    languages: int
+    pixels: int
+    rows: int
+
+    def below(self, wanted: int) -> int:
+        """Return a bound of 64-bit hashes that at least ``wanted`` rows keep, but for a miracle."""
+        enough = wanted + 6 * sqrt(wanted) + 10 if wanted else 0.0
+        return int(min(1.0, enough / max(self.rows, 1)) * 2**64)
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was measured of one unit, or of all.
+
+    Attributes:
+        rows: :data:`ROW`.
+        sizes: :data:`SIZE` of the images.
+        sources: names that ``rows["source"]`` counts.
+        languages: of the questions that were looked at.
+        cards: records to read, each after its hash.
+        images: small pictures of the cards, by name.
+        faults: what is wrong -> how many, and the first of them.
+    """
+
+    rows: Array = field(default_factory=lambda: np.empty(0, ROW))
+    sizes: Array = field(default_factory=lambda: np.empty(0, SIZE))
+    sources: list[str] = field(default_factory=list)
+    languages: Counter[str] = field(default_factory=Counter)
+    cards: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    images: dict[str, dict[str, str]] = field(default_factory=dict)
+    faults: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+
+    def fault(self, kind: str, details: Iterable[str], number: int = 1) -> None:
+        """Count something that is wrong."""
+        count, first = self.faults.get(kind, (0, []))
+        self.faults[kind] = (count + number, [*first, *details][:_FAULTS])
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a data set has; of JSONL, how many lines."""
+
+    def lines(file: Path) -> int:
+        with open(file, "rb") as content:
+            return sum(block.count(b"\n") for block in iter(lambda: content.read(1 << 20), b"")) + 1
+
+    files = files_of(path)
+    return sum(
+        lines(file) if file.suffix == ".jsonl" else pq.read_metadata(file).num_rows
+        for file in files
+    )
+
+
+def survey_unit(unit: Unit, root: Path, sampling: Sampling) -> Survey:
+    """Measure the rows of a unit; of images, only the beginning is read."""
+    found = Survey()
+    rows: list[tuple[int, ...]] = []
+    sizes: list[tuple[int, int]] = []
+    sources: dict[str, int] = {}
+    shown, told = sampling.below(sampling.records), sampling.below(sampling.languages)
+    for where, raw in read_unit(unit):
+        try:
+            record, row = read_row(where, raw)
+        except ValueError as error:
+            found.fault("record", [f"{where}: {str(error).removeprefix(f'{where}: ')}"])
+            continue
+        lengths = [len(text) for text in record.responses]
+        better = lengths.pop(record.label - 1)
+        source = sources.setdefault(record.source, len(sources))
+        difficulty = UNKNOWN if row["solved"] is None else row["solved"] and row["attempts"]
+        media = row["media"]
+        rows.append(
+            (
+                *(source, record.label, difficulty, len(media)),
+                *(len(record.question), better, lengths[0]),
+            )
+        )
+        for item in media:
+            try:
+                sizes += _size(item, root)
+            except (ImageError, OSError) as error:
+                found.fault("image", [f"{where}: {error}"])
+        place = _hash(sampling.seed, record, media)
+        if place < told:
+            found.languages[language_of(record.question)] += 1
+        if place < shown:
+            full = cast(Record, record_of(where, raw))  # its media hold their files
+            names = [_picture(found, uri, root, sampling.pixels) for uri in _pictures(full, root)]
+            found.cards.append((place, _card(where, full, row, difficulty) | {"images": names}))
+    found.rows, found.sizes = np.array(rows, ROW), np.array(sizes, SIZE)
+    found.sources = list(sources)
+    return found
+
+
+def _hash(seed: int, record: Record, media: list[dict[str, Any]]) -> int:
+    shown = [
+        hashlib.sha256(item["bytes"]).hexdigest() if item["bytes"] else item["uri"]
+        for item in media
+    ]
+    said = [seed, record.question, record.responses, record.label, record.source, shown]
+    return int.from_bytes(hashlib.sha256(json.dumps(said).encode()).digest()[:8])
+
+
+def _size(item: Mapping[str, Any], root: Path) -> list[tuple[int, int]]:
+    """Return the size of an image, as its header has it; nothing for a video."""
+    if item["kind"] == "video":
+        return []
+    file = io.BytesIO(item["bytes"]) if item["bytes"] else locate(item["uri"], root)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                return [image.size]
+    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        raise ImageError(str(error).replace(str(file), str(item["uri"]))) from None
+
+
+def _card(where: str, record: Record, row: Mapping[str, Any], difficulty: int) -> dict[str, Any]:
+    better, worse = len(record.responses[record.label - 1]), len(record.responses[2 - record.label])
+    length = "longer" if better > worse else "shorter" if better < worse else "equal"
+    return {
+        "where": where.rpartition("/")[2],
+        "uid": record.uid,
+        "origin": row["origin"] or "",
+        "question": record.question,
+        "responses": list(record.responses),
+        "label": record.label,
+        "reasoning": row["reasoning"] or "",
+        "tags": [length],
+        "facets": {
+            "source": record.source,
+            "label": f"answer {record.label}",
+            "difficulty": difficulty_name(difficulty),
+        },
+    }
+
+
+def _pictures(record: Record, root: Path) -> Iterator[str]:
+    """Yield the images of a record, and a few frames of each of its videos."""
+    for item in record.media:
+        yield from [item.uri] if item.kind == "image" else _frames(item, root)
+
+
+def _frames(item: Media, root: Path) -> list[str]:
+    try:
+        found = frames(item.uri, root)
+    except ImageError:
+        return [item.uri]  # which says what is wrong
+    step = max(1, len(found) // _FRAMES)
+    return [str(path) for path in found[::step][:_FRAMES]]
+
+
+def _picture(found: Survey, uri: str, root: Path, pixels: int) -> str:
+    """Add a small picture, or why there is none; return its name."""
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    if name not in found.images:
+        try:
+            image = open_image(uri, root)
+        except ImageError as error:
+            found.images[name] = {"src": "", "error": str(error)}
+            return name
+        image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=75)
+        content = base64.b64encode(buffer.getvalue()).decode()
+        found.images[name] = {"src": f"data:image/jpeg;base64,{content}", "error": ""}
+    return name
+
+
+def survey(
+    path: Path, root: Path, sampling: Sampling, pool: ProcessPoolExecutor | None, tick: Tick
+) -> Survey:
+    """Measure a data set, the same whatever the number of processes.
+
+    Raises:
+        RowError: when a file cannot be read.
+    """
+    total = Survey()
+    parts: list[Survey] = []
+    for part in in_order(pool, survey_unit, [(u, root, sampling) for u in units(path)], tick):
+        total.languages += part.languages
+        # Candidates of the units so far: the highest hashes go at once, and with them pictures.
+        total.cards = sorted([*total.cards, *part.cards], key=lambda card: card[0])
+        total.cards = total.cards[: sampling.records]
+        total.images |= part.images
+        used = {name for _, card in total.cards for name in card["images"]}
+        total.images = {name: image for name, image in total.images.items() if name in used}
+        for kind, (number, first) in part.faults.items():
+            total.fault(kind, first, number)
+        part.cards, part.images = [], {}
+        parts.append(part)
+    total.sources = sorted({name for part in parts for name in part.sources})
+    for part in parts:
+        codes = np.array([total.sources.index(name) for name in part.sources] or [0], "u2")
+        part.rows["source"] = codes[part.rows["source"]]
+    total.rows = np.concatenate([total.rows, *(part.rows for part in parts)])
+    total.sizes = np.concatenate([total.sizes, *(part.sizes for part in parts)])
+    return total
+
+
+# What the page shows.
+
+
+def page(found: Survey, path: Path, settings: Mapping[str, Any], command: str) -> str:
+    """Return the page of a data set.
+
+    Args:
+        found: what was measured.
+        path: the data set.
+        settings: of the command.
+        command: how the page was made.
+    """
+    rows = found.rows
+    groups = _groups(found)
+    annotated = bool((rows["difficulty"] != UNKNOWN).any())
+    facets = [("source", "all sources"), ("label", "either answer is better")]
+    facets += [("difficulty", "every difficulty")] if annotated else []
+    return render(
+        "r1reward",
+        "data.html",
+        title=path.resolve().name,
+        cards=list(_cards(found, annotated)),
+        warnings=list(_warnings(found)),
+        faults=[detail for _, first in found.faults.values() for detail in first],
+        counts=_counts(groups, len(rows)),
+        labels=[_share(name, part["label"] == 1) for name, part in groups],
+        longer=[
+            _share(name, (part["better"] > part["worse"])[part["better"] != part["worse"]])
+            for name, part in groups
+        ],
+        ratios=[_ratio(name, part) for name, part in groups if len(part)],
+        lengths_plot=_lengths(rows) if len(rows) else Markup(""),
+        sizes_plot=_sizes(found.sizes) if len(found.sizes) else Markup(""),
+        media=_bars(Counter(np.minimum(rows["media"], 5).tolist()), _media_name),
+        languages=_bars(
+            found.languages, lambda code: "not clear" if code == UNDETERMINED else code
+        ),
+        difficulties=_difficulties(groups) if annotated else None,
+        told=found.languages.total(),
+        total=len(rows),
+        colours=PALETTE,
+        tags=_TAGS.items(),
+        facets=facets,
+        data={"items": [card for _, card in found.cards], "images": found.images},
+        command=command,
+        manifest=_manifest(path),
+        settings=json.dumps(settings, indent=1, ensure_ascii=False),
+    )
+
+
+def _groups(found: Survey) -> list[tuple[str, Array]]:
+    """Return all rows, where there is more than one source, and those of each, most first."""
+    parts = [
+        (name, found.rows[found.rows["source"] == code]) for code, name in enumerate(found.sources)
+    ]
+    parts.sort(key=lambda part: -len(part[1]))
+    return [("all", found.rows), *parts] if len(parts) != 1 else parts
+
+
+def _counts(groups: list[tuple[str, Array]], total: int) -> list[dict[str, Any]]:
+    """Return the table of sources."""
+    return [
+        {
+            "name": name,
+            "rows": f"{len(part):,}",
+            "share": f"{len(part) / max(total, 1):.1%}",
+            "width": 100 * len(part) / max(total, 1),
+            **{key: _median(part[key]) for key in ("question", "better", "worse")},
+            "media": f"{part['media'].mean():.2f}" if len(part) else "–",
+        }
+        for name, part in groups
+    ]
+
+
+def _median(values: Array) -> str:
+    return f"{np.median(values):,.0f}" if len(values) else "–"
+
+
+def _share(name: str, hits: Array) -> dict[str, Any]:
+    """Return a share with its 95% interval (Wilson's), in percent."""
+    if not len(hits):
+        return {"name": name, "n": 0, "text": "–", "interval": ""}
+    value = 100 * float(hits.mean())
+    low, high = (100 * end for end in wilson_interval(int(hits.sum()), len(hits)))
+    interval = f"{low:.1f} to {high:.1f}"
+    ends = {"low": low, "high": high, "value": value}
+    return {"name": name, "n": len(hits), "text": f"{value:.1f}%", "interval": interval, **ends}
+
+
+def _ratio(name: str, part: Array) -> dict[str, Any]:
+    """Return the spread of the better answer's length, in lengths of the worse one.
+
+    Places are those of a scale from an eighth to eight times, in percent.
+    """
+    quantiles = np.quantile(np.log2(part["better"] / part["worse"]), (0.05, 0.25, 0.5, 0.75, 0.95))
+    ends = np.clip((quantiles + 3) / 6, 0, 1) * 100
+    names = ("low", "first", "value", "third", "high")
+    median, low, high = (f"{2 ** quantiles[place]:.2f}" for place in (2, 1, 3))
+    text = {"name": name, "text": f"{median}×", "interval": f"{low} to {high}"}
+    return text | dict(zip(names, ends.tolist(), strict=True))
+
+
+def _bars(counts: Mapping[Any, int], name: Callable[[Any], str]) -> list[dict[str, Any]]:
+    """Return bars, the largest first, of at most a dozen values."""
+    total, most = sum(counts.values()), max(counts.values(), default=1)
+    ordered = sorted(counts.items(), key=lambda item: -item[1])[:12]
+    return [
+        {
+            "name": name(value),
+            "width": 100 * number / most,
+            "text": f"{number:,}",
+            "share": f"{number / total:.1%}",
+        }
+        for value, number in ordered
+    ]
+
+
+def _media_name(number: int) -> str:
+    return {0: "none", 5: "5 or more"}.get(number, str(number))
+
+
+def _difficulties(groups: list[tuple[str, Array]]) -> dict[str, Any]:
+    """Return how many attempts the records of each group took, as parts of a bar."""
+    values = np.unique(groups[0][1]["difficulty"]).tolist()
+    values.sort(key=lambda value: (value == UNKNOWN, value == UNSOLVED, value))
+    bars = []
+    for name, part in groups:
+        numbers = [int((part["difficulty"] == value).sum()) for value in values]
+        shares = [100 * number / max(len(part), 1) for number in numbers]
+        bars.append({"name": name, "numbers": numbers, "shares": shares})
+    return {"names": [_attempt(value) for value in values], "bars": bars}
+
+
+def _attempt(value: int) -> str:
+    names = {UNSOLVED: "unsolved", UNKNOWN: "not annotated"}
+    return names.get(value, f"attempt {value}")
+
+
+def _cards(found: Survey, annotated: bool) -> Iterator[dict[str, str]]:
+    rows = found.rows
+    sources = f"{len(found.sources)} source{'s' * (len(found.sources) != 1)}"
+    yield {"name": "records", "value": f"{len(rows):,}", "note": sources}
+    if not len(rows):
+        return
+    unequal = rows[rows["better"] != rows["worse"]]
+    for name, hits in (
+        ("answer 1 is the better one", rows["label"] == 1),
+        ("the longer answer is the better one", unequal["better"] > unequal["worse"]),
+    ):
+        share = _share(name, hits)
+        yield {"name": name, "value": share["text"], "note": f"95%: {share['interval']}"}
+    images, without = int(rows["media"].sum()), int((rows["media"] == 0).sum())
+    yield {
+        "name": "images and videos",
+        "value": f"{images:,}",
+        "note": f"{without:,} records have none",
+    }
+    answers = np.concatenate([rows["better"], rows["worse"]])
+    note = f"characters; questions {_median(rows['question'])}"
+    yield {"name": "median answer", "value": _median(answers), "note": note}
+    if annotated:
+        known = rows["difficulty"][rows["difficulty"] != UNKNOWN]
+        share = _share("", known == 1)
+        hard = f"{int((known != 1).sum()):,} took more, or are unsolved"
+        yield {"name": "solved at the first attempt", "value": share["text"], "note": hard}
+
+
+def _warnings(found: Survey) -> Iterator[str]:
+    kinds = {
+        "record": "rows are no records; they are not counted here",
+        "image": "images cannot be opened",
+    }
+    for kind, (number, _) in found.faults.items():
+        yield f"{number:,} {kinds[kind]}. `make validate` lists every one of them."
+    rows = found.rows
+    share = _share("", rows["label"] == 1)
+    if share["n"] and not share["low"] <= 50 <= share["high"]:
+        first = 1 if share["value"] > 50 else 2
+        yield (
+            f"Answer {first} is the better one more often than a fair coin would have it: a judge "
+            "that prefers a place learns that it is right to."
+        )
+
+
+def _lengths(rows: Array) -> Markup:
+    """Draw how long questions and answers are."""
+    edges = 2.0 ** np.arange(0, 21, 0.25)
+    with drawing(5.4, 3.0) as figure:
+        axes = figure.add_subplot()
+        texts = (
+            ("question", "questions"),
+            ("better", "better answers"),
+            ("worse", "worse answers"),
+        )
+        for (key, name), colour in zip(texts, PALETTE, strict=False):
+            counts, _ = np.histogram(rows[key], edges)
+            axes.stairs(counts, edges, color=colour, linewidth=1.6, label=name)
+        used = np.concatenate([rows[key] for key, _ in texts])
+        axes.set(xscale="log", xlabel="characters", ylabel="records")
+        axes.set_xlim(max(1, used.min() / 1.4), used.max() * 1.4)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1, borderpad=0)
+        said = ", ".join(f"{name} {_median(rows[key])}" for key, name in texts)
+        return svg(figure, f"lengths in characters; medians: {said}")
+
+
+def _sizes(sizes: Array) -> Markup:
+    """Draw how large the images are: a dot for those of about one size."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    shape = np.stack([sizes["width"], sizes["height"]])
+    rounded = 2.0 ** (np.round(np.log2(shape) * 4) / 4)
+    places, counts = np.unique(rounded, axis=1, return_counts=True)
+    with drawing(5.4, 3.6) as figure:
+        axes = figure.add_subplot()
+        area = 12 + 500 * counts / counts.max()
+        axes.scatter(places[0], places[1], s=area, color=PALETTE[0], alpha=0.55, linewidth=0)
+        low, high = shape.min() / 1.5, shape.max() * 1.5
+        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        axes.set(xlabel="width, pixels", ylabel="height, pixels")
+        axes.set_aspect("equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(2, numticks=8))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter("{x:,.0f}")
+        width, height = np.median(shape, axis=1)
+        return svg(
+            figure, f"sizes of {len(sizes)} images; median {width:.0f} by {height:.0f} pixels"
+        )
+
+
+def _manifest(path: Path) -> str:
+    content = read_manifest(path) if path.is_dir() else None
+    if content is None:
+        return ""
+    shards = content.pop("shards", [])
+    content["shards"] = len(shards)
+    return json.dumps(content, indent=1, ensure_ascii=False)
