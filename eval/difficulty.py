@@ -118,8 +118,8 @@ class Meter(Ticker):
         super().__init__(console, watched, rows)
         self._usage = watched.difficulty.usage
 
-    def _line(self) -> str:
-        return f"{super()._line()}; {_usage(self._usage)}"
+    def _text(self) -> str:
+        return f"{super()._text()}; {_usage(self._usage)}"
 
 
 def show(console: Console, found: Difficulty, attempts: int, seconds: float) -> None:

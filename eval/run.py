@@ -62,7 +62,7 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
     try:
         log = folder / "judge.log"
         with quiet(log) as shown, Ticker(console_on(shown), evaluation, rows) as ticker:
-            asyncio.run(evaluation.ask(ticker))
+            asyncio.run(evaluation.ask(ticker.tick))
         publish(cfg, evaluation, folder, began, console)
     except TooManyFaultsError:
         _list_faults(evaluation.faults)

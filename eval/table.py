@@ -1,19 +1,14 @@
 """A score in the terminal: every number with its interval; and the line of a running evaluation."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 from eval.intervals import Rate
 from eval.scoring import Grouping, Metrics, Score, VotePoint
-from r1reward.progress import clock
-
-_EVERY = 10.0  # seconds between lines where there is no terminal
+from r1reward.progress import Live
 
 
 class Watched(Protocol):
@@ -25,43 +20,26 @@ class Watched(Protocol):
     faults: list[dict[str, object]]
 
 
-class Ticker:
-    """Call it now and then: a live line on a terminal, else a plain one every ten seconds."""
+class Ticker(Live):
+    """How far an evaluation is; call it now and then."""
 
     def __init__(self, console: Console, watched: Watched, items: int) -> None:
-        self._console, self._watched, self._items = console, watched, items
-        self._began = self._said = time.monotonic()
-        self._status: Status | None = None
+        super().__init__(console)
+        self._watched, self._items = watched, items
 
-    def __enter__(self) -> "Ticker":
-        if self._console.is_terminal:
-            self._status = self._console.status("starting")
-            self._status.start()
-        return self
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self.say(self._text())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status is not None:
-            self._status.stop()
-        self._console.print(self._line(), markup=False)
+    def tick(self) -> None:
+        """Show it."""
+        self(self._text())
 
-    def __call__(self) -> None:
-        """Show how far it is."""
-        now = time.monotonic()
-        if self._status is not None:
-            self._status.update(self._line())
-        elif now - self._said > _EVERY:
-            self._said = now
-            self._console.print(self._line(), markup=False)
-
-    def _line(self) -> str:
-        watched, passed = self._watched, time.monotonic() - self._began
-        parts = [f"{clock(passed)} {watched.done:.0f}/{self._items} items"]
-        parts.append(f"{watched.asked} answers ({watched.asked / max(passed, 1e-9):.1f}/s)")
+    def _text(self) -> str:
+        watched = self._watched
+        rate = watched.asked / max(self.seconds, 1e-9)
+        parts = [f"{watched.done:.0f}/{self._items} items"]
+        parts.append(f"{watched.asked} answers ({rate:.1f}/s)")
         if watched.reused:
             parts.append(f"{watched.reused} from the journal")
         if watched.faults:

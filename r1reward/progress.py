@@ -1,8 +1,10 @@
 """Shows a running job: what its journal says, as a live line or as plain lines."""
 
+import time
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 from r1reward.runs import RunDir, number, parse
@@ -30,6 +32,7 @@ _SHOWN = {
     "kl": "actor/reward_kl_penalty",
     "s": "timing_s/step",
 }
+_EVERY = 10.0  # seconds between lines where there is no terminal
 _NO_TERMINAL = 10_000  # characters: a file has no width to wrap at
 
 
@@ -104,6 +107,44 @@ class Progress:
         (first, began), (last, now) = self._done[0], self._done[-1]
         left = max(0, self._steps - last) * (now - began) / (last - first)
         return f" | about {left / 60:.0f} min left"
+
+
+class Live:
+    """One line about work in progress: live on a terminal, else printed every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = self._said = time.monotonic()
+        self._status = console.status("starting") if console.is_terminal else None
+
+    def __enter__(self) -> "Live":
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def __call__(self, text: str) -> None:
+        """Show ``text`` behind the time that has passed, or not yet."""
+        if self._status is not None:
+            self._status.update(escape(self._line(text)))
+        elif time.monotonic() - self._said > _EVERY:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print ``text`` behind the time that has passed, for good."""
+        self._said = time.monotonic()
+        self._console.print(self._line(text), markup=False)
+
+    def _line(self, text: str) -> str:
+        return f"{clock(self.seconds)} {text}"
 
 
 def clock(seconds: float) -> str:

@@ -72,7 +72,7 @@ def _run(
 ) -> None:
     began = time.monotonic()
     with Meter(console, annotation, rows) as meter:
-        asyncio.run(annotation.ask(meter))
+        asyncio.run(annotation.ask(meter.tick))
     if not annotation.difficulty.sources:
         raise RecordError(f"{annotation.source}: none of its {rows} rows is a record")
     folder.write(annotation, settings, seed=annotation.preset.seed, media_root=media_root)

@@ -29,7 +29,7 @@ from rich.text import Text
 
 from r1reward.command import run_command
 from r1reward.config import ConfigError
-from r1reward.data.checks import Rules
+from r1reward.data.checks import Rules, known_languages
 from r1reward.data.findings import ERRORS, WARNINGS, Finding
 from r1reward.data.repair import QUARANTINE, is_done, write_good
 from r1reward.data.tokens import LengthError
@@ -100,6 +100,8 @@ def _rules(cfg: DictConfig) -> Rules:
         raise ConfigError(f"min_pixels={fewest} is more than max_pixels={most}")
     if bool(cfg.fix) != bool(cfg.out):
         raise ConfigError("fix=true and out=folder go together")
+    if cfg.languages and (unknown := sorted({*cfg.languages} - known_languages())):
+        raise ConfigError(f"languages: nobody knows {', '.join(unknown)}; give codes like en, zh")
     if cfg.workers is not None and cfg.workers < 1:
         raise ConfigError(f"workers={cfg.workers}: give a number of processes, or null")
     return Rules(

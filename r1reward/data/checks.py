@@ -252,6 +252,11 @@ def language_of(text: str) -> str:
     return str(code) if probability >= _SURE and code != "zxx" else UNDETERMINED  # zxx: no words
 
 
+def known_languages() -> set[str]:
+    """Return the codes that :func:`language_of` can give; loading them takes a second."""
+    return set(_languages().labels) - {"zxx"}
+
+
 @cache
 def _languages() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier

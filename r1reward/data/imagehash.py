@@ -32,7 +32,7 @@ _FILES = ("hashes.npy", "band_keys.npy", "band_order.npy")
 
 def thumbnail(image: Image.Image) -> Thumbnail:
     """Return the image in grey, squeezed to SIDE x SIDE."""
-    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(grey, dtype=np.uint8)
 
 

@@ -433,7 +433,7 @@ def _warnings(found: Survey) -> Iterator[str]:
         "image": "images cannot be opened",
     }
     for kind, (number, _) in found.faults.items():
-        yield f"{number:,} {kinds[kind]}. `make validate` lists every one of them."
+        yield f"{number:,} {kinds[kind]}. make validate lists every one of them."
     rows = found.rows
     share = _share("", rows["label"] == 1)
     if share["n"] and not share["low"] <= 50 <= share["high"]:
