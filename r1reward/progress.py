@@ -1,7 +1,7 @@
 """Shows a running job: what its journal says, as a live line or as plain lines."""
 
 import time
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -117,7 +117,7 @@ class Live:
         self._began = self._said = time.monotonic()
         self._status = console.status("starting") if console.is_terminal else None
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> Self:
         if self._status is not None:
             self._status.start()
         return self
