@@ -11,6 +11,8 @@ ARGS    ?=
 RUN     ?=
 RUNS    ?=
 FILE    ?=
+OUT     ?=
+SOURCE  ?=
 BENCH   ?= photos
 PROTOCOL ?= default
 MODEL_PATH ?=
@@ -32,7 +34,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep data eval compare show export validate doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sweep data eval compare show export convert annotate validate doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,8 +80,14 @@ show: $(READY) ## Print the resolved configuration of EXP and what differs from 
 export: $(READY) ## Write a run's actor as a Hugging Face directory: RUN=runs/...
 	@$(BIN)/python -m r1reward.export $(RUN)
 
-validate: $(READY) ## Check a data file and list every bad row: FILE=... or DATA=...
-	@$(BIN)/python -m tools.validate $(or $(FILE),--data $(or $(DATA),photos))
+convert: $(READY) ## A public preference set as a training set: SOURCE, OUT, ARGS
+	@$(BIN)/python -m tools.convert source=$(SOURCE) out=$(OUT) $(ARGS)
+
+annotate: $(READY) ## How many attempts an expert model needs for each record: FILE, OUT, JUDGE, ARGS
+	@$(BIN)/python -m tools.annotate input=$(FILE) out=$(OUT) $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
+
+validate: $(READY) ## Check a data set and list every bad row: FILE=... or DATA=..., ARGS
+	@$(BIN)/python -m tools.validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
 
 doctor: $(READY) ## Say what this machine can run
 	@$(BIN)/python -m tools.doctor

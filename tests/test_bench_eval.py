@@ -149,7 +149,7 @@ def test_ours_and_vllm_judge_the_same_prompts_with_answers_as_long(tmp_path) -> 
     [
         (["contestants=[ours,theirs]"], "contestants: theirs is none of ours, raw, hf, hf_batch"),
         (["item=3"], "item"),
-        (["contestants=[hf]", "model=/nowhere", "items=1"], "hf failed; see "),
+        (["contestants=[hf]", "model_path=/nowhere", "items=1"], "hf failed; see "),
     ],
 )
 def test_what_cannot_be_is_one_message(overrides, message, tmp_path) -> None:

@@ -10,7 +10,10 @@ import pytest
 
 from r1reward.config import REPO
 
-OURS = ("EXP", "CLUSTER", "MODEL", "DATA", "JUDGE", "RESUME", "ARGS", "RUN", "FILE", "SWEEP")
+OURS = (
+    *("EXP", "CLUSTER", "MODEL", "DATA", "JUDGE", "RESUME", "ARGS", "RUN", "FILE", "SWEEP"),
+    *("BENCH", "PROTOCOL", "MODEL_PATH", "RUNS", "OUT", "SOURCE"),
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
@@ -40,7 +43,7 @@ def phony():
 
 def expanded(target, *variables):
     """The last command of ``target``, as a list; those before it prepare the environment."""
-    command = make("-n", target, *variables).rstrip().replace("\\\n", "").splitlines()[-1]
+    command = make("-n", target, *variables).replace("\\\n", "").rstrip().splitlines()[-1]
     return shlex.split(command)
 
 
@@ -88,9 +91,27 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
         ("show", ["EXP=grpo"], "-m tools.show experiment=grpo"),
         ("sweep", ["SWEEP=a=1,2"], "-m r1reward.train --multirun experiment=stablereinforce a=1,2"),
         ("export", ["RUN=runs/x/1"], "-m r1reward.export runs/x/1"),
-        ("validate", [], "-m tools.validate --data photos"),
-        ("validate", ["DATA=r1_reward_rl"], "-m tools.validate --data r1_reward_rl"),
-        ("validate", ["FILE=a.jsonl"], "-m tools.validate a.jsonl"),
+        ("validate", [], "-m tools.validate data=photos"),
+        ("validate", ["DATA=r1_reward_rl"], "-m tools.validate data=r1_reward_rl"),
+        ("validate", ["FILE=a.jsonl"], """-m tools.validate 'files=["a.jsonl"]'"""),
+        ("eval", [], "-m eval.run benchmark=photos protocol=default"),
+        (
+            "eval",
+            ["BENCH=b", "JUDGE=vllm", "PROTOCOL=official", "MODEL_PATH=m", "ARGS=a=b"],
+            "-m eval.run benchmark=b protocol=official judge=vllm judge.model=m a=b",
+        ),
+        ("compare", ["RUNS=a b"], "-m eval.compare a b"),
+        ("data", ["BENCH=b"], "-m eval.fetch benchmark=b"),
+        (
+            "convert",
+            ["SOURCE=plain", "OUT=o", "ARGS=a=b"],
+            "-m tools.convert source=plain out=o a=b",
+        ),
+        (
+            "annotate",
+            ["FILE=f", "OUT=o", "JUDGE=openai"],
+            "-m tools.annotate input=f out=o judge=openai",
+        ),
         ("doctor", [], "-m tools.doctor"),
         ("test", [], "-m pytest -m 'not gpu and not slow'"),
     ],

@@ -203,6 +203,15 @@ def test_a_data_set_is_written_once_and_never_over_another(run, data, tmp_path):
     assert path.read_text().count("\n") == 2
 
 
+def test_a_report_is_never_written_over_what_is_checked(run, data):
+    path = data(record(1))
+    before = path.read_text()
+    status, lines = run(path, f"report={path.parent}/../data/rows.jsonl")
+    assert status == 2
+    assert "name another file" in lines[0]
+    assert path.read_text() == before
+
+
 def test_a_killed_run_leaves_nothing_that_the_next_one_keeps(run, data, tmp_path):
     path = data(record(1))
     left = tmp_path / ".out.part"

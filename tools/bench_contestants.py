@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Stay:
 class Workload(Benchmark):
     """Items of ``source``, over and over, each with images of its own below ``folder``.
 
-    An item's number is drawn into its images: as in most benchmarks, only the two prompts of an
+    ``numbers`` says which of them, and names them. An item's number is drawn into its images: as in most benchmarks, only the two prompts of an
     item share anything. Items with videos are left out.
     """
 
@@ -85,7 +86,7 @@ class Workload(Benchmark):
         return self._source.pair(row)
 
     def _numbered(self) -> Iterator[tuple[int, Item]]:
-        return zip(self._numbers, self._endless(), strict=False)
+        return zip(self._numbers, islice(self._endless(), self._numbers.start, None), strict=False)
 
     def _endless(self) -> Iterator[Item]:
         while True:

@@ -52,6 +52,8 @@ def validate(cfg: DictConfig) -> None:
     files, media_root = _inputs(cfg)
     rules = _rules(cfg)
     parts, lost, found = parts_of(files, media_root)
+    if cfg.report and Path(cfg.report).resolve() in {file.resolve() for file in found}:
+        raise ConfigError(f"report={cfg.report}: that is what is checked; name another file")
     facts = _facts(cfg, parts, found, rules) if cfg.fix else {}
     if cfg.fix and is_done(Path(cfg.out), facts):
         console.print(f"{cfg.out}: made from the same files before, nothing to do", markup=False)
@@ -89,7 +91,7 @@ def _inputs(cfg: DictConfig) -> tuple[list[Path], Path | None]:
         for key in ("train_files", "val_files"):
             files += [data[key]] if isinstance(data[key], str) else list(data[key] or ())
         root = root or data.media_root
-    return [Path(file).expanduser() for file in files], Path(root) if root else None
+    return [Path(str(file)).expanduser() for file in files], Path(root) if root else None
 
 
 def _rules(cfg: DictConfig) -> Rules:

@@ -293,14 +293,11 @@ def page(found: Survey, path: Path, settings: Mapping[str, Any], command: str) -
         ratios=[_ratio(name, part) for name, part in groups if len(part)],
         lengths_plot=_lengths(rows) if len(rows) else Markup(""),
         sizes_plot=_sizes(found.sizes) if len(found.sizes) else Markup(""),
-        media=_bars(Counter(np.minimum(rows["media"], 5).tolist()), _media_name),
-        languages=_bars(
-            found.languages, lambda code: "not clear" if code == UNDETERMINED else code
-        ),
+        media=_bars(_per_record(rows["media"]), str),
+        languages=_bars(dict(found.languages.most_common(12)), _language_name),
         difficulties=_difficulties(groups) if annotated else None,
         told=found.languages.total(),
         total=len(rows),
-        colours=PALETTE,
         tags=_TAGS.items(),
         facets=facets,
         data={"items": [card for _, card in found.cards], "images": found.images},
@@ -363,9 +360,8 @@ def _ratio(name: str, part: Array) -> dict[str, Any]:
 
 
 def _bars(counts: Mapping[Any, int], name: Callable[[Any], str]) -> list[dict[str, Any]]:
-    """Return bars, the largest first, of at most a dozen values."""
+    """Return a bar for each value, in their order."""
     total, most = sum(counts.values()), max(counts.values(), default=1)
-    ordered = sorted(counts.items(), key=lambda item: -item[1])[:12]
     return [
         {
             "name": name(value),
@@ -373,12 +369,19 @@ def _bars(counts: Mapping[Any, int], name: Callable[[Any], str]) -> list[dict[st
             "text": f"{number:,}",
             "share": f"{number / total:.1%}",
         }
-        for value, number in ordered
+        for value, number in counts.items()
     ]
 
 
-def _media_name(number: int) -> str:
-    return {0: "none", 5: "5 or more"}.get(number, str(number))
+def _per_record(media: Array) -> dict[str, int]:
+    """Return how many records have how many images and videos."""
+    numbers = np.bincount(np.minimum(media, 5), minlength=6).tolist()
+    names = ("none", "1", "2", "3", "4", "5 or more")
+    return {name: number for name, number in zip(names, numbers, strict=True) if number}
+
+
+def _language_name(code: str) -> str:
+    return "not clear" if code == UNDETERMINED else code
 
 
 def _difficulties(groups: list[tuple[str, Array]]) -> dict[str, Any]:
@@ -390,12 +393,16 @@ def _difficulties(groups: list[tuple[str, Array]]) -> dict[str, Any]:
         numbers = [int((part["difficulty"] == value).sum()) for value in values]
         shares = [100 * number / max(len(part), 1) for number in numbers]
         bars.append({"name": name, "numbers": numbers, "shares": shares})
-    return {"names": [_attempt(value) for value in values], "bars": bars}
+    return {"kinds": [_kind(value) for value in values], "bars": bars}
 
 
-def _attempt(value: int) -> str:
-    names = {UNSOLVED: "unsolved", UNKNOWN: "not annotated"}
-    return names.get(value, f"attempt {value}")
+def _kind(value: int) -> dict[str, str]:
+    if value == UNKNOWN:
+        return {"name": "not annotated", "short": "none", "colour": "var(--line)"}
+    if value == UNSOLVED:
+        return {"name": "unsolved", "short": "unsolved", "colour": PALETTE[-1]}
+    colour = PALETTE[(value - 1) % (len(PALETTE) - 1)]
+    return {"name": f"attempt {value}", "short": str(value), "colour": colour}
 
 
 def _cards(found: Survey, annotated: bool) -> Iterator[dict[str, str]]:
@@ -433,7 +440,7 @@ def _warnings(found: Survey) -> Iterator[str]:
         "image": "images cannot be opened",
     }
     for kind, (number, _) in found.faults.items():
-        yield f"{number:,} {kinds[kind]}. make validate lists every one of them."
+        yield f"{number:,} {kinds[kind]}; validate the data set to see all of them."
     rows = found.rows
     share = _share("", rows["label"] == 1)
     if share["n"] and not share["low"] <= 50 <= share["high"]:
@@ -447,7 +454,7 @@ def _warnings(found: Survey) -> Iterator[str]:
 def _lengths(rows: Array) -> Markup:
     """Draw how long questions and answers are."""
     edges = 2.0 ** np.arange(0, 21, 0.25)
-    with drawing(5.4, 3.0) as figure:
+    with drawing(4.7, 2.9) as figure:
         axes = figure.add_subplot()
         texts = (
             ("question", "questions"),
@@ -474,7 +481,7 @@ def _sizes(sizes: Array) -> Markup:
     shape = np.stack([sizes["width"], sizes["height"]])
     rounded = 2.0 ** (np.round(np.log2(shape) * 4) / 4)
     places, counts = np.unique(rounded, axis=1, return_counts=True)
-    with drawing(5.4, 3.6) as figure:
+    with drawing(4.7, 3.6) as figure:
         axes = figure.add_subplot()
         area = 12 + 500 * counts / counts.max()
         axes.scatter(places[0], places[1], s=area, color=PALETTE[0], alpha=0.55, linewidth=0)
@@ -483,7 +490,7 @@ def _sizes(sizes: Array) -> Markup:
         axes.set(xlabel="width, pixels", ylabel="height, pixels")
         axes.set_aspect("equal")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(2, numticks=8))
+            axis.set_major_locator(LogLocator(4, numticks=6))
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter("{x:,.0f}")
         width, height = np.median(shape, axis=1)
