@@ -2,14 +2,20 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from math import comb
+from math import comb, isnan, nan
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eval.item import Item, Position
 from eval.protocol import Parse, Protocol
 from r1reward.verdict import ParseFailure, Verdict
+
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 class BallotError(ValueError):
@@ -54,16 +60,127 @@ class Tally:
     groups: Mapping[str, str]
     subgroup: str
     preferred_first: int = 0
-    asked: int = 0
     polls: list[Poll] = field(default_factory=list)
     credits: list[float | None] = field(default_factory=list)  # None: left out
 
 
+# A tally. Of a second poll that is not there, everything is 0.
+_PACKED = np.dtype(
+    [
+        ("uid", "u8"),
+        ("cluster", "u4"),  # number of its name
+        ("category", "u4"),  # number of its category
+        ("preferred_first", "u2"),
+        ("polls", "u1"),  # how many; 0: no such item
+        ("labels", "u1", 2),  # 0 is None
+        ("votes", "u2", (2, 4)),  # right, wrong, failed, first
+        ("credits", "f2", 2),  # NaN is None
+    ]
+)
+
+
+class Category(NamedTuple):
+    """Where items belong: grouping -> group, and the finest category."""
+
+    groups: Mapping[str, str]
+    subgroup: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """Tallies in the order of the benchmark: 41 bytes each, 8 for the order, and a cluster's name.
+
+    A :class:`Tally` is made when one is looked at. What is computed from all of them takes the
+    columns: arrays whose first axis is the items, whose second one is the two polls.
+    """
+
+    packed: NDArray[np.void]  # by index
+    order: NDArray[np.int64]  # the indices that are there
+    cluster_names: Sequence[str]
+    categories: Sequence[Category]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Tally]:
+        for index in self.order.tolist():
+            yield self._unpacked(index)
+
+    def _unpacked(self, index: int) -> Tally:
+        uid, cluster, category, preferred_first, count, *polls = self.packed[index].tolist()
+        labels, votes, credits = (column.tolist()[:count] for column in polls)
+        groups, subgroup = self.categories[category]
+        return Tally(
+            index,
+            f"{uid:016x}",
+            self.cluster_names[cluster],
+            groups,
+            subgroup,
+            preferred_first,
+            [Poll(label or None, *each) for label, each in zip(labels, votes, strict=True)],
+            [None if isnan(credit) else credit for credit in credits],
+        )
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a field of all."""
+        column: NDArray[Any] = self.packed[name][self.order]
+        return column
+
+    def groups(self, key: Callable[[Category], str | None]) -> tuple[list[str], NDArray[np.int64]]:
+        """Return the groups that ``key`` names, sorted, and the number of each tally's, or -1."""
+        keys = [key(category) for category in self.categories]
+        names = sorted({one for one in keys if one is not None})
+        numbers = np.array([-1 if one is None else names.index(one) for one in keys])
+        return names, numbers[self.column("category")]
+
+    def take(self, inside: NDArray[np.bool_]) -> "Tallies":
+        """Return some of the tallies."""
+        return replace(self, order=self.order[inside])
+
+
+class _Packing:
+    """Packs tallies as they are complete, in any order."""
+
+    def __init__(self) -> None:
+        self._packed: NDArray[np.void] = np.zeros(0, _PACKED)
+        self._clusters: dict[str, int] = {}
+        self._categories: dict[tuple[tuple[tuple[str, str], ...], str], int] = {}
+
+    def add(self, tally: Tally) -> None:
+        index, polls = tally.index, tally.polls
+        if index >= len(self._packed):
+            self._packed.resize(max(index + 1, len(self._packed) * 9 // 8), refcheck=False)
+        row = self._packed[index]
+        row["uid"] = int(tally.uid, 16)
+        row["cluster"] = self._clusters.setdefault(tally.cluster, len(self._clusters))
+        category = (tuple(tally.groups.items()), tally.subgroup)
+        row["category"] = self._categories.setdefault(category, len(self._categories))
+        row["preferred_first"] = tally.preferred_first
+        row["polls"] = len(polls)
+        for number, poll in enumerate(polls):
+            row["labels"][number] = poll.label or 0
+            row["votes"][number] = (poll.right, poll.wrong, poll.failed, poll.first)
+
+    def uid(self, index: int) -> str | None:
+        """Return the uid of the tally of that index, None when there is none."""
+        if index >= len(self._packed) or not self._packed[index]["polls"]:
+            return None
+        return f"{self._packed[index]['uid']:016x}"
+
+    def tallies(self) -> Tallies:
+        return Tallies(
+            self._packed,
+            np.flatnonzero(self._packed["polls"]),
+            list(self._clusters),
+            [Category(dict(groups), subgroup) for groups, subgroup in self._categories],
+        )
+
+
 @dataclass(slots=True)
 class Count:
-    """The tallies of a run in the order of the benchmark, and why votes could not be read."""
+    """The tallies of a run, and why votes could not be read."""
 
-    tallies: list[Tally]
+    tallies: Tallies
     failures: Counter[str]
 
 
@@ -73,34 +190,37 @@ def count(ballots: Iterable[Ballot], protocol: Protocol) -> Count:
     Raises:
         BallotError: for a ballot that the protocol does not ask for, one that is missing, or none.
     """
-    tallies: dict[int, Tally] = {}
-    waiting: dict[int, set[Position]] = {}
-    failures: Counter[str] = Counter()
+    packing, failures = _Packing(), Counter[str]()
+    waiting: dict[int, tuple[Tally, set[Position]]] = {}  # items with ballots that did not come
     for ballot in ballots:
         item, label = ballot.item, ballot.item.record.label
-        plan = protocol.plan(item)
-        tally = tallies.setdefault(item.index, _tally(item, plan, protocol))
-        expected = waiting.setdefault(item.index, set(plan))
-        if tally.uid != item.uid:
-            raise BallotError(f"row {item.index + 1} came as {tally.uid} and as {item.uid}")
-        if label not in expected or len(ballot.votes) > plan[label]:
+        plan, done = protocol.plan(item), packing.uid(item.index)
+        if item.index not in waiting:
+            waiting[item.index] = _tally(item, plan, protocol), set() if done else set(plan)
+        tally, missing = waiting[item.index]
+        if item.uid != (done or tally.uid):
+            raise BallotError(f"row {item.index + 1} came as {done or tally.uid} and as {item.uid}")
+        if label not in missing or len(ballot.votes) > plan[label]:
             raise BallotError(
                 f"row {item.index + 1}, better response shown as {label}: {len(ballot.votes)} "
                 f"votes came, order={protocol.order} asks once for {plan.get(label, 0)}"
             )
-        expected.remove(label)
+        missing.remove(label)
         _add(tally, ballot, plan[label], failures)
-    for index, labels in waiting.items():
-        if labels:
-            raise BallotError(
-                f"row {index + 1}: no ballot with the better response shown as {min(labels)}; "
-                "a call that failed for good has a ballot without votes"
-            )
+        if not missing:
+            packing.add(tally)
+            del waiting[item.index]
+    if waiting:
+        index, (_, missing) = next(iter(waiting.items()))
+        raise BallotError(
+            f"row {index + 1}: no ballot with the better response shown as {min(missing)}; "
+            "a call that failed for good has a ballot without votes"
+        )
+    tallies = packing.tallies()
     if not tallies:
         raise BallotError("no ballots: nothing was judged")
-    ordered = [tallies[index] for index in sorted(tallies)]
-    settle(ordered, protocol)
-    return Count(ordered, failures)
+    settle(tallies, protocol)
+    return Count(tallies, failures)
 
 
 def _tally(item: Item, plan: Mapping[Position, int], protocol: Protocol) -> Tally:
@@ -125,11 +245,10 @@ def _add(tally: Tally, ballot: Ballot, asked: int, failures: Counter[str]) -> No
     if missing := asked - len(ballot.votes):
         failures["missing"] += missing
     poll.failed += asked - sum(isinstance(vote, Verdict) for vote in ballot.votes)
-    tally.asked += asked
     tally.preferred_first += asked if label == 1 else 0
 
 
-def settle(tallies: Iterable[Tally], protocol: Protocol) -> None:
+def settle(tallies: Tallies, protocol: Protocol) -> None:
     """Write what every poll is worth; coins are tossed in the order of the benchmark.
 
     The coin is Multimodal RewardBench's: ``random.Random(seed)``, tossed for each undecided poll
@@ -137,7 +256,9 @@ def settle(tallies: Iterable[Tally], protocol: Protocol) -> None:
     """
     coin = random.Random(protocol.seed)  # noqa: S311 - not a secret
     for tally in tallies:
-        tally.credits = [_credit(poll, protocol.parse, coin) for poll in tally.polls]
+        for number, poll in enumerate(tally.polls):
+            credit = _credit(poll, protocol.parse, coin)
+            tallies.packed["credits"][tally.index, number] = nan if credit is None else credit
 
 
 def _credit(poll: Poll, parse: Parse, coin: random.Random) -> float | None:
@@ -177,11 +298,12 @@ def expected(
     return twice_credit / (2 * subsets), counted / subsets, 1 - none_right / subsets
 
 
-def item_value(polls: list[tuple[float, float]]) -> tuple[float, float]:
+def item_value(polls: Sequence[tuple[Number, Number]]) -> tuple[Number, Number]:
     """Return an item's expected value and the probability that it counts.
 
     An item is worth the mean of its polls that count, and counts when one of them does; each poll
     is given by its expected credit and the probability that it counts, independent of the other.
+    A second poll of zeros is none.
     """
     if len(polls) == 1:
         return polls[0]

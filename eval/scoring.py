@@ -1,15 +1,16 @@
 """Ballots -> score: both orders, consistency, failures, and an interval beside every number."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.ballots import Ballot, Count, Tally, count, expected, item_value
+from eval.ballots import Ballot, Category, Count, Tallies, count, expected, item_value
 from eval.benchmarks.base import Benchmark
-from eval.intervals import Rate, macro_rate, rates
-from eval.protocol import Protocol
+from eval.intervals import Floats, Rate, macro_rate, rates
+from eval.protocol import Parse, Protocol
 
 SCHEMA = 1
 # A number is mostly position bias when nearly all its prompts show the better response alike.
@@ -108,22 +109,19 @@ def score(ballots: Iterable[Ballot], protocol: Protocol, benchmark: Benchmark) -
 def summarise(counted: Count, protocol: Protocol, benchmark: Benchmark) -> Score:
     """Return the score of counted ballots."""
     tallies, plus = counted.tallies, benchmark.acc_plus
-    overall = _metrics("overall", tallies, plus=plus)
-    asked = sum(tally.asked for tally in tallies)
-    first = sum(tally.preferred_first for tally in tallies) / asked
-    excluded = len(tallies) - len(item_scores(counted))
+    asked = tallies.column("votes")[:, :, :3].sum(dtype=np.int64)
+    first = float(tallies.column("preferred_first").sum(dtype=np.int64) / asked)
+    _, counts = _values(tallies)
+    excluded = len(tallies) - int(counts.sum())
     return Score(
         schema=SCHEMA,
         benchmark=benchmark.name,
         protocol=protocol,
-        overall=overall,
+        overall=_metrics("overall", tallies, plus=plus),
         groupings=tuple(
             _grouping(name, source, tallies, plus) for name, source in benchmark.groupings.items()
         ),
-        subgroups=tuple(
-            _metrics(name, members, plus=plus)
-            for name, members in _partition(tallies, lambda tally: tally.subgroup).items()
-        ),
+        subgroups=_metrics_of_groups(tallies, lambda where: where.subgroup, plus),
         vote_curve=_vote_curve(tallies, protocol),
         failures=dict(sorted(counted.failures.items())),
         excluded=excluded,
@@ -134,48 +132,52 @@ def summarise(counted: Count, protocol: Protocol, benchmark: Benchmark) -> Score
 
 def item_scores(counted: Count) -> dict[int, float]:
     """Return what each item that counts is worth, by index: for comparing two judges."""
-    values = {tally.index: item_value(_settled(tally)) for tally in counted.tallies}
-    return {index: value for index, (value, counts) in values.items() if counts}
+    values, counts = _values(counted.tallies)
+    inside = counts > 0
+    indices = counted.tallies.order[inside]
+    return dict(zip(indices.tolist(), values[inside].tolist(), strict=True))
 
 
-def _grouping(name: str, source: str, tallies: list[Tally], plus: bool) -> Grouping:
-    members = [tally for tally in tallies if name in tally.groups]
-    groups = _partition(members, lambda tally: tally.groups[name])
-    rows = _clusters(members)
-    tops, bottoms = np.zeros((2, len(set(rows)), len(groups)))
-    column = {group: number for number, group in enumerate(groups)}
-    for row, tally in zip(rows, members, strict=True):
-        value, counts = item_value(_settled(tally))
-        tops[row, column[tally.groups[name]]] += value
-        bottoms[row, column[tally.groups[name]]] += counts
+def _grouping(name: str, source: str, tallies: Tallies, plus: bool) -> Grouping:
+    def group(where: Category) -> str | None:
+        return where.groups.get(name)
+
+    names, columns = tallies.groups(group)
+    members, columns = tallies.take(columns >= 0), columns[columns >= 0]
+    rows, clusters = _clusters(members)
+    values, counts = _values(members)
+    tops, bottoms = np.zeros((2, clusters, len(names)))
+    np.add.at(tops, (rows, columns), values)
+    np.add.at(bottoms, (rows, columns), counts)
     [micro] = rates(tops.sum(axis=1, keepdims=True), bottoms.sum(axis=1, keepdims=True))
-    return Grouping(
-        name,
-        source,
-        tuple(_metrics(group, inside, plus=plus) for group, inside in groups.items()),
-        micro,
-        macro_rate(tops, bottoms),
+    groups = _metrics_of_groups(tallies, group, plus)
+    return Grouping(name, source, groups, micro, macro_rate(tops, bottoms))
+
+
+def _metrics_of_groups(
+    tallies: Tallies, key: Callable[[Category], str | None], plus: bool
+) -> tuple[Metrics, ...]:
+    names, numbers = tallies.groups(key)
+    return tuple(
+        _metrics(name, tallies.take(numbers == number), plus=plus)
+        for number, name in enumerate(names)
     )
 
 
-def _metrics(name: str, tallies: list[Tally], *, plus: bool) -> Metrics:
-    rows = _clusters(tallies)
-    clusters: dict[int, list[Tally]] = {}
-    for row, tally in zip(rows, tallies, strict=True):
-        clusters.setdefault(row, []).append(tally)
-    both = len(tallies[0].polls) == 2
-    pairs = np.array(
-        [
-            np.sum([_shares(tally) for tally in members], axis=0).tolist() + _all_right(members)
-            for members in clusters.values()
-        ]
-    ).reshape(len(clusters), -1, 2)
-    found = rates(pairs[:, :, 0], pairs[:, :, 1])
+def _metrics(name: str, tallies: Tallies, *, plus: bool) -> Metrics:
+    rows, clusters = _clusters(tallies)
+    both = bool(tallies.column("polls")[0] == 2)
+    shares = [
+        (np.bincount(rows, top, clusters), np.bincount(rows, bottom, clusters))
+        for top, bottom in _shares(tallies)
+    ]
+    tops, bottoms = zip(*shares, *_all_right(tallies, rows, clusters), strict=True)
+    found = rates(np.column_stack(tops), np.column_stack(bottoms))
     accuracy, first, second, consistent, flips, position, failed, acc_plus, consistent_plus = found
     return Metrics(
         name=name,
         items=len(tallies),
-        clusters=len(clusters),
+        clusters=clusters,
         accuracy=accuracy,
         accuracy_first=first,
         accuracy_second=second,
@@ -188,59 +190,68 @@ def _metrics(name: str, tallies: list[Tally], *, plus: bool) -> Metrics:
     )
 
 
-def _shares(tally: Tally) -> list[tuple[float, float]]:
-    """Return numerator and denominator of every rate of items and votes, in Metrics' order."""
-    polls, credits = tally.polls, tally.credits
-    shown = {poll.label: credit for poll, credit in zip(polls, credits, strict=True)}
-    counted = [credit for credit in credits if credit is not None]
-    chose = [poll for poll in polls if poll.right != poll.wrong]
-    readable = sum(poll.readable for poll in polls)
-    return [
-        item_value(_settled(tally)),
-        _share(shown.get(1)),
-        _share(shown.get(2)),
-        (float(counted == [1, 1]), float(len(counted) == 2)),
-        (float(len({poll.right > poll.wrong for poll in chose}) == 2), float(len(chose) == 2)),
-        (sum(poll.first for poll in polls), readable),
-        (tally.asked - readable, tally.asked),
-    ]
+def _shares(tallies: Tallies) -> Iterator[tuple[Floats, Floats]]:
+    """Yield numerator and denominator, by item, of the rates of items and votes, as in Metrics."""
+    worth, counts = _credits(tallies)
+    right, wrong, failed, first = np.moveaxis(tallies.column("votes").astype(float), 2, 0)
+    labels, chose = tallies.column("labels"), right != wrong
+    yield _values(tallies)
+    for label in (1, 2):
+        shown = labels == label
+        yield (worth * shown).sum(axis=1), (counts * shown).sum(axis=1)
+    yield (worth == 1).all(axis=1).astype(float), counts.all(axis=1).astype(float)
+    other = (right > wrong)[:, 0] != (right > wrong)[:, 1]
+    yield (chose.all(axis=1) & other).astype(float), chose.all(axis=1).astype(float)
+    readable = (right + wrong).sum(axis=1)
+    yield first.sum(axis=1), readable
+    yield failed.sum(axis=1), readable + failed.sum(axis=1)
 
 
-def _all_right(members: list[Tally]) -> list[tuple[float, float]]:
-    """Return numerator and denominator of Acc+ and consistent Acc+ for one cluster."""
-    orders = [
-        [credit for credit in slot if credit is not None]
-        for slot in zip(*(tally.credits for tally in members), strict=True)
-    ]
-    right = [all(credit == 1 for credit in slot) for slot in orders if slot]
-    counts = float(bool(right))
-    return [(sum(right) / max(len(right), 1), counts), (float(bool(right) and all(right)), counts)]
+def _all_right(
+    tallies: Tallies, rows: NDArray[np.int64], clusters: int
+) -> list[tuple[Floats, Floats]]:
+    """Return numerator and denominator of Acc+ and consistent Acc+, by cluster."""
+    worth, counts = _credits(tallies)
+    counted, right = (
+        np.column_stack([np.bincount(rows, poll, clusters) for poll in each.T])
+        for each in (counts, worth == 1)
+    )
+    there = counted > 0
+    orders = there.sum(axis=1)
+    all_right = (there & (right == counted)).sum(axis=1)
+    some = (orders > 0).astype(float)
+    return [(all_right / np.maximum(orders, 1), some), (some * (all_right == orders), some)]
 
 
-def _vote_curve(tallies: list[Tally], protocol: Protocol) -> tuple[VotePoint, ...]:
+def _vote_curve(tallies: Tallies, protocol: Protocol) -> tuple[VotePoint, ...]:
     """Exact for k votes, over all choices of k from each poll's pool.
 
     Under ``exclude`` it is the ratio of the expected right items to the expected counted ones.
     """
-    rows, sizes = _clusters(tallies), range(1, protocol.votes + 1)
-    tops, bottoms = np.zeros((2, len(set(rows)), len(sizes)))
+    (rows, clusters), sizes = _clusters(tallies), range(1, protocol.votes + 1)
+    asked = tallies.column("votes")[:, : tallies.column("polls")[0], :3]
+    pools, which = np.unique(asked, axis=0, return_inverse=True)
+    tops, bottoms = np.zeros((2, clusters, len(sizes)))
     any_right = np.zeros(len(sizes))
-    for row, tally in zip(rows, tallies, strict=True):
-        for column, votes in enumerate(sizes):
-            polls = [
-                expected(poll.right, poll.wrong, poll.failed, votes, protocol.parse)
-                for poll in tally.polls
-            ]
-            value, counts = item_value([(credit, counts) for credit, counts, _ in polls])
-            tops[row, column] += value
-            bottoms[row, column] += counts
-            any_right[column] += sum(chance for _, _, chance in polls) / len(polls)
+    for column, votes in enumerate(sizes):
+        worth = [_expected_item(polls, votes, protocol.parse) for polls in pools.tolist()]
+        values, counts, chances = np.array(worth)[which].T
+        tops[:, column] = np.bincount(rows, values, clusters)
+        bottoms[:, column] = np.bincount(rows, counts, clusters)
+        any_right[column] = np.add.accumulate(chances)[-1]  # in order: sum() pairs them up
     accuracies = rates(tops, bottoms)
     shares = any_right / len(tallies)
     return tuple(
         VotePoint(votes, accuracies[column], float(shares[column]), 1 - 0.5**votes)
         for column, votes in enumerate(sizes)
     )
+
+
+def _expected_item(polls: list[list[int]], votes: int, parse: Parse) -> tuple[float, float, float]:
+    """Return an item's value, whether it counts, and the share of its polls with a right vote."""
+    found = [expected(*poll, votes, parse) for poll in polls]
+    value, counts = item_value([(credit, counts) for credit, counts, _ in found])
+    return value, counts, sum(chance for _, _, chance in found) / len(found)
 
 
 def _warnings(protocol: Protocol, items: int, excluded: int, first: float) -> tuple[str, ...]:
@@ -258,22 +269,23 @@ def _warnings(protocol: Protocol, items: int, excluded: int, first: float) -> tu
     return tuple(found)
 
 
-def _settled(tally: Tally) -> list[tuple[float, float]]:
-    return [_share(credit) for credit in tally.credits]
+def _values(tallies: Tallies) -> tuple[Floats, Floats]:
+    """Return what each item is worth, and whether it counts."""
+    worth, counts = _credits(tallies)
+    return item_value(list(zip(worth.T, counts.T, strict=True)))
 
 
-def _share(credit: float | None) -> tuple[float, float]:
-    return (0.0, 0.0) if credit is None else (credit, 1.0)
+def _credits(tallies: Tallies) -> tuple[Floats, Floats]:
+    """Return what each poll is worth, and whether it counts; 0 for a poll that is not there."""
+    credits = tallies.column("credits").astype(float)
+    there = np.arange(2) < tallies.column("polls")[:, None]
+    counts = (there & ~np.isnan(credits)).astype(float)
+    return np.where(counts > 0, credits, 0.0), counts
 
 
-def _clusters(tallies: list[Tally]) -> list[int]:
-    """Return the number of each tally's cluster, in the order of the benchmark."""
-    numbers: dict[str, int] = {}
-    return [numbers.setdefault(tally.cluster, len(numbers)) for tally in tallies]
-
-
-def _partition(tallies: list[Tally], key: Callable[[Tally], str]) -> dict[str, list[Tally]]:
-    groups: dict[str, list[Tally]] = {}
-    for tally in tallies:
-        groups.setdefault(key(tally), []).append(tally)
-    return dict(sorted(groups.items()))
+def _clusters(tallies: Tallies) -> tuple[NDArray[np.int64], int]:
+    """Return the number of each item's cluster, in the order of the benchmark, and how many."""
+    _, firsts, clusters = np.unique(
+        tallies.column("cluster"), return_index=True, return_inverse=True
+    )
+    return np.argsort(np.argsort(firsts))[clusters], len(firsts)

@@ -18,12 +18,12 @@ from omegaconf import OmegaConf
 from eval import judges
 from eval.item import Item
 from eval.judges._local import fingerprint
-from eval.judges._throttle import Throttle
 from eval.judges.base import Answer, Fault, Judge, JudgeError
 from eval.protocol import Call, Protocol
 from r1reward.config import register_resolvers
 from r1reward.prompt import render_prompt
 from r1reward.record import Media, read_records
+from r1reward.throttle import Throttle
 from r1reward.verdict import Verdict, parse_verdict
 
 REPO = Path(__file__).parent.parent

@@ -64,7 +64,7 @@ def made(tmp_path):
             Input(path, path if path.is_dir() else path.parent, weight)
             for path, weight in zip(paths, weights, strict=True)
         ]
-        made = mix(inputs, Settings(**settings), out, workers, "the command", lambda *_: None)
+        made = mix(inputs, Settings(**settings), out, workers, "the command", lambda _: None)
         parts = {name: [item for _, item in scan_rows(out / name)] for name in made.parts}
         dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
         return parts, dropped, made
@@ -350,7 +350,17 @@ def test_an_input_that_cannot_be_read_stops_the_mix(write, made, tmp_path):
     with pytest.raises(RowError, match=r"torn\.parquet"):
         made(data)
     with pytest.raises(RowError, match="missing"):
-        made(tmp_path / "missing")
+        made(tmp_path / "missing", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mix_of_nothing_says_why(write, made, tmp_path):
+    with pytest.raises(MixError, match=r"no row stays \(other difficulty 2, no reasoning 1\)"):
+        made(write([row(1), row(2, **unsolved()), row(3, **solved(1, None))]),
+             select=Selection(unsolved=False, unannotated=False, reasoning=True))  # fmt: skip
+    (tmp_path / "rows.jsonl").touch()
+    with pytest.raises(MixError, match="the inputs have none"):
+        made(tmp_path / "rows.jsonl")
 
 
 # What is written.

@@ -53,8 +53,8 @@ class Stay:
 class Workload(Benchmark):
     """Items of ``source``, over and over, each with images of its own below ``folder``.
 
-    ``numbers`` says which of them, and names them. An item's number is drawn into its images: as in most benchmarks, only the two prompts of an
-    item share anything. Items with videos are left out.
+    ``numbers`` says which of them. The number of an item is drawn into its images: as in most
+    benchmarks, only the two prompts of an item share anything. Items with videos are left out.
     """
 
     def __init__(self, source: Benchmark, numbers: range, folder: Path) -> None:
@@ -74,7 +74,8 @@ class Workload(Benchmark):
         for number, item in self._numbered():
             for place, media in enumerate(item.record.media):
                 image = open_image(media.uri, self._source.media.root)
-                ImageDraw.Draw(image).text((2, 2), str(number), "white", stroke_width=1)
+                pen = ImageDraw.Draw(image)
+                pen.text((2, 2), str(number), "white", stroke_width=2, stroke_fill="black")
                 image.save(self.media.root / f"{number}-{place}.jpg", quality=92)
 
     def place(self, row: Row) -> Place:

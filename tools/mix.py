@@ -3,21 +3,16 @@
 Exit status: 0 when the mix is there, 2 for a configuration or data that cannot be used.
 """
 
-import os
-import resource
 import shlex
 import sys
-import time
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
 
 from r1reward.command import run_command
@@ -33,60 +28,10 @@ from r1reward.data.mix import (
     fates,
     mix,
 )
-from r1reward.media import ImageError
-from r1reward.progress import clock, console_on
-from r1reward.record import RecordError
+from r1reward.data.workers import WorkerError, peak_bytes, workers_of
+from r1reward.progress import Live, console_on
 from r1reward.rows import RowError
 from r1reward.stats import wilson_interval
-
-_EVERY = 10.0  # seconds between lines where there is no terminal
-
-
-class Ticker:
-    """How far a command is: a live line on a terminal, else a plain one every ten seconds."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._began = self._said = time.monotonic()
-        self._status: Status | None = None
-
-    def __enter__(self) -> "Ticker":
-        if self._console.is_terminal:
-            self._status = self._console.status("starting")
-            self._status.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` pieces of the work ``what`` are done."""
-        now = time.monotonic()
-        line = f"{clock(now - self._began)} {what} {done}/{total}"
-        if self._status is not None:
-            self._status.update(line)
-        elif now - self._said > _EVERY:
-            self._said = now
-            self._console.print(line, markup=False)
-
-
-def workers_of(number: int | None) -> int:
-    """Return a number of processes: the one configured, or one for each core at hand."""
-    if number is not None and number < 1:
-        raise MixError(f"workers={number}: give 1 or more, or null")
-    return number or len(os.sched_getaffinity(0))
-
-
-def peak_mib() -> float:
-    """Return the most memory that this process, or one it started, has used, in MiB."""
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(each).ru_maxrss for each in who) / 1024
 
 
 def inputs_of(given: Any) -> list[Input]:
@@ -211,9 +156,10 @@ def show(console: Console, made: Mix, out: Path, seconds: float) -> None:
         console.print(note, markup=False)
     if made.reused:
         console.print(f"{made.reused} shards were there already")
+    memory = peak_bytes() / 2**20
     console.print(
         f"{out}: {len(keys.rows):,} rows in, {sum(map(len, made.parts.values())):,} out, "
-        f"{seconds:.1f} s, {len(keys.rows) / seconds:,.0f} rows/s, {peak_mib():,.0f} MiB at most "
+        f"{seconds:.1f} s, {len(keys.rows) / seconds:,.0f} rows/s, {memory:,.0f} MiB at most "
         "in a process",
         markup=False,
     )
@@ -224,16 +170,16 @@ def make(cfg: DictConfig) -> None:
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     inputs = inputs_of(given["inputs"])
     settings = settings_of(given, weighted=inputs[0].weight is not None)
-    console, out, began = console_on(sys.stdout), Path(given["out"]), time.monotonic()
-    with Ticker(console) as tick:
+    console, out = console_on(sys.stdout), Path(given["out"])
+    with Live(console) as live:
         command = shlex.join(["python", "-m", "tools.mix", *sys.argv[1:]])
-        made = mix(inputs, settings, out, workers_of(cfg.workers), command, tick)
-    show(console, made, out, time.monotonic() - began)
+        made = mix(inputs, settings, out, workers_of(cfg.workers), command, live)
+    show(console, made, out, live.seconds)
 
 
 def main() -> None:
     """Run the command."""
-    run_command("mix", make, MixError, RowError, RecordError, ImageError)
+    run_command("mix", make, MixError, RowError, WorkerError)
 
 
 if __name__ == "__main__":

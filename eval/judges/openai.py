@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from eval.judges._throttle import Throttle
 from eval.judges.base import Answer, Fault, Judge, JudgeError, Reply
 from eval.protocol import Call, Protocol
 from r1reward.media import ImageError, open_image
+from r1reward.throttle import Throttle
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 

@@ -52,24 +52,31 @@ def _step(
     wanted: Pixels, whole: Pixels, edges: NDArray[np.float64], points: int
 ) -> NDArray[np.float64]:
     """Return how to move the edges, by least squares."""
-    here = _normal(_cut(whole, edges, points))
+    rows = averaging(edges[0], edges[1], points)
+    columns = averaging(edges[2], edges[3], points)
+    left, right = rows @ whole, whole @ columns.T
+    here = _normal(rows @ right)
     changes = []
     for number in range(4):
-        probe = np.zeros(4)
-        probe[number] = _PROBE / points * (-1 if edges[number] > 0.5 else 1)  # inwards
-        changes.append((_normal(_cut(whole, edges + probe, points)) - here) / probe[number])
+        moved = edges.copy()
+        moved[number] += (probe := _PROBE / points * (-1 if edges[number] > 0.5 else 1))  # inwards
+        if number < 2:
+            cut = averaging(moved[0], moved[1], points) @ right
+        else:
+            cut = left @ averaging(moved[2], moved[3], points).T
+        changes.append((_normal(cut) - here) / probe)
     slopes = np.stack(changes).reshape(4, -1).astype(np.float64)
     normal = slopes @ slopes.T
     damping = 1e-6 * np.trace(normal) * np.eye(4) + 1e-12 * np.eye(4)
     step = np.linalg.solve(normal + damping, slopes @ (wanted - here).ravel())
-    moved = edges + np.clip(step, -_LONGEST / points, _LONGEST / points)
+    longest = _LONGEST / points
     # Neither beyond the image, nor so far that nothing would be left between them.
     low, high = np.array([0, 0.55, 0, 0.55]), np.array([0.45, 1, 0.45, 1])
-    taken: NDArray[np.float64] = np.clip(moved, low, high) - edges
+    taken: NDArray[np.float64] = np.clip(edges + step.clip(-longest, longest), low, high) - edges
     return taken
 
 
-def _cut(pixels: Pixels, edges: Window | NDArray[np.float64], points: int) -> Pixels:
+def _cut(pixels: Pixels, edges: Window, points: int) -> Pixels:
     top, bottom, left, right = edges
     cut: Pixels = averaging(top, bottom, points) @ pixels @ averaging(left, right, points).T
     return cut

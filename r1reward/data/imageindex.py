@@ -27,8 +27,8 @@ from r1reward.data.imagehash import (
 )
 
 _ROUGH = 0.8  # cosine of the coefficients; that of copies is 0.93 at least, nearly always
-_IMAGES = 16  # that are laid over one, at most: drawings of one kind can have many likenesses
-_TRIES = 2  # windows of each
+_IMAGES = 8  # that one is laid over, at most: drawings of one kind can have many likenesses
+_TRIES = 4  # windows of each, until one fits
 _THUMBNAILS, _PIXELS, _PLACES = "thumbnails.npy", "pixels.npy", "window_places.npy"
 
 
@@ -38,7 +38,7 @@ class ImageMatch:
 
     Attributes:
         image: its number.
-        similarity: correlation of the details, 1 for equal pixels.
+        similarity: of the details where one is laid over the other, 1 for equal pixels.
         exact: whether the pixels are equal.
     """
 
@@ -116,9 +116,9 @@ class ImageIndex:
         for number, windows in self._candidates(own):
             whole = self._thumbnails[number]
             aligned = (align(thumb, whole, WINDOWS[window]) for window in windows)
-            best = max(likeness(thumb, whole, window) for window in aligned)
-            if best >= least:
-                found.append(ImageMatch(number, min(best, 1.0), False))
+            alike = (likeness(thumb, whole, window) for window in aligned)
+            if enough := next((value for value in alike if value >= least), None):
+                found.append(ImageMatch(number, min(enough, 1.0), False))
         return sorted(found, key=lambda match: (-match.similarity, match.image))
 
     def _candidates(self, own: NDArray[np.float32]) -> list[tuple[int, list[int]]]:

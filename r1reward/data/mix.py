@@ -13,23 +13,14 @@ import binascii
 import fcntl
 import hashlib
 import json
-import multiprocessing
-import os
 import re
 import shutil
-import signal
-import threading
-import unicodedata
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,14 +29,16 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from r1reward.data.minhash import normalise
 from r1reward.data.shards import Shard, write_manifest, write_shard
+from r1reward.data.workers import in_order
 from r1reward.files import replacing, write_text
 from r1reward.media import ImageError, frames, locate
 from r1reward.record import Media, Record, RecordError
 from r1reward.rows import Row, RowError, Unit, files_of, read_unit, units
 
 Array = NDArray[Any]
-Tick = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much
+Tick = Callable[[str], None]  # is told what is being done
 _T = TypeVar("_T")
 
 PLAN, DROPPED, _SPOOL, _LOCK = "mix.json", "dropped.jsonl", ".spool", ".lock"
@@ -175,60 +168,18 @@ class Keys:
     bad: list[tuple[int, str, str]]
 
 
-@contextmanager
-def processes(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield so many processes, started when needed; None is this one alone.
-
-    Raises:
-        MixError: when one of them died.
-    """
-    if workers <= 1:
-        yield None
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
-    try:
-        yield pool
-    except BrokenProcessPool:
-        raise MixError("a worker died, for want of memory perhaps; set fewer workers") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave interrupts to the parent, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def in_order(
-    pool: ProcessPoolExecutor | None,
+def _watched(
+    tick: Tick,
+    what: str,
     function: Callable[..., _T],
     tasks: Sequence[tuple[Any, ...]],
-    tick: Callable[[int, int], None],
+    workers: int,
 ) -> Iterator[_T]:
-    """Yield ``function(*task)`` for each task, in their order; only some wait in the pool.
-
-    ``tick`` is called with the number of tasks done and of all.
-    """
-    if pool is None or len(tasks) < 2:
-        for number, task in enumerate(tasks):
-            tick(number, len(tasks))
-            yield function(*task)
-        return
-    waiting, running = iter(tasks), deque[Future[_T]]()
+    """Yield the results of :func:`in_order`, and tell how many there are."""
+    results = in_order(function, tasks, min(workers, len(tasks)))
     for number in range(len(tasks)):
-        tick(number, len(tasks))
-        room = 2 * (os.cpu_count() or 1) - len(running)
-        running.extend(pool.submit(function, *task) for task in islice(waiting, room))
-        yield running.popleft().result()
+        tick(f"{what} {number}/{len(tasks)}")
+        yield next(results)
 
 
 # The first pass: what every row is about.
@@ -259,7 +210,9 @@ def scan_unit(unit: Unit, root: Path, embed: bool) -> Keys:
         difficulty = UNKNOWN if row["solved"] is None else row["solved"] and row["attempts"]
         thought = bool(row["reasoning"])
         rows.append((uid, 0, number, size, source, record.label, difficulty, thought, Fate.KEPT))
-        links.append((_key(_normal(record.question).encode()), place, False))
+        links.append(
+            (_key(normalise(record.question.replace("<image>", " ")).encode()), place, False)
+        )
         links += [(int(digest[:16], 16), place, True) for digest, _ in media]
     return Keys(np.array(rows, ROW), np.array(links, LINK), list(sources), bad)
 
@@ -339,11 +292,6 @@ def _decoded(uri: str) -> bytes:
     if not content:
         raise RecordError(f"{uri[:40]}: a data URI without base64 content")
     return content
-
-
-def _normal(question: str) -> str:
-    text = unicodedata.normalize("NFKC", question).replace("<image>", " ").casefold()
-    return " ".join(text.split()).rstrip(" .?!")
 
 
 def _key(content: bytes) -> int:
@@ -555,7 +503,8 @@ def split(keys: Keys, settings: Settings, notes: list[str]) -> dict[str, Array]:
     rows, shares = keys.rows, settings.split
     stay = np.flatnonzero(rows["fate"] == Fate.KEPT)
     if not len(stay):
-        raise MixError("no row stays; " + ", ".join(f"{n:,} {name}" for name, n in fates(keys)))
+        reasons = ", ".join(f"{name} {number:,}" for name, number in fates(keys))
+        raise MixError(f"no row stays ({reasons or 'the inputs have none'})")
     group = groups(keys, settings.stock)[stay]
     names, place, sizes = np.unique(group, return_inverse=True, return_counts=True)
     edges = np.cumsum(list(shares.values())) * 2.0**64
@@ -613,9 +562,16 @@ def _spooled(path: Path, begin: int, embed: bool) -> dict[str, Any]:
         content = file.read(int.from_bytes(file.read(8)))
     row: dict[str, Any] = msgspec.msgpack.decode(content)
     for item in row["media"]:
-        if path := item.pop("path", None):
-            item |= {"bytes": _file(path, "/")} if embed else {"uri": path}
+        if found := item.pop("path", None):
+            item |= {"bytes": _again(found)} if embed else {"uri": found}
     return row
+
+
+def _again(path: str) -> bytes:
+    try:
+        return _file(path, "/")
+    except (OSError, ImageError) as error:
+        raise MixError(f"{path}: it was there a moment ago ({error})") from None
 
 
 def shards_of(keys: Keys, part: Array, limit: int) -> list[Array]:
@@ -662,23 +618,23 @@ def mix(
         RowError: when an input cannot be read; without it the mix would be another.
     """
     inputs = sorted(inputs, key=lambda item: str(item.path))
-    with _locked(out) as there, processes(workers) as pool:
-        plan = _plan(inputs, settings, pool, partial(tick, "hashing the inputs"))
+    cut = [(unit, number) for number, item in enumerate(inputs) for unit in units(item.path)]
+    with _locked(out) as there:
+        plan = _plan(inputs, settings, workers, tick)
         if other := [key for key in plan if there and _json(plan[key]) != _json(there.get(key))]:
             raise MixError(
                 f"out={out}: another mix is there, with other {' and '.join(other)}; take another "
                 "folder, or remove this one"
             )
-        cut = [(unit, number) for number, item in enumerate(inputs) for unit in units(item.path)]
         tasks = [(unit, inputs[number].media_root, settings.embed) for unit, number in cut]
-        keys = gathered(in_order(pool, scan_unit, tasks, partial(tick, "reading")))
+        keys = gathered(_watched(tick, "reading", scan_unit, tasks, workers))
         twins = drop_duplicates(keys.rows)
         select(keys, settings)
         notes = draw(keys, inputs, np.array([number for _, number in cut], int), settings)
         parts = split(keys, settings, notes)
         write_text(out / PLAN, _json({"plan": plan}))
         write_dropped(out / DROPPED, keys, [unit for unit, _ in cut], twins)
-        shards, reused = _write(pool, out, keys, parts, tasks, settings, tick)
+        shards, reused = _write(out, keys, parts, tasks, settings, workers, tick)
     for name, part in parts.items():
         write_manifest(out / name, shards[name], command=command, **plan, **counts(keys, part))
     found = {name: counts(keys, part) for name, part in parts.items()}
@@ -736,12 +692,14 @@ def write_dropped(path: Path, keys: Keys, units: Sequence[Unit], twins: Mapping[
 def _plan(
     inputs: Sequence[Input],
     settings: Settings,
-    pool: ProcessPoolExecutor | None,
-    tick: Callable[[int, int], None],
+    workers: int,
+    tick: Tick,
 ) -> dict[str, Any]:
     """Return what makes this mix itself; paths are those of the command."""
     files = [(file,) for item in inputs for file in files_of(item.path)]
-    digests = dict(zip(files, in_order(pool, _digest, files, tick), strict=True))
+    digests = dict(
+        zip(files, _watched(tick, "hashing the inputs", _digest, files, workers), strict=True)
+    )
     found = [
         {
             "path": str(item.path),
@@ -797,12 +755,12 @@ def _json(value: Any) -> str:
 
 
 def _write(
-    pool: ProcessPoolExecutor | None,
     out: Path,
     keys: Keys,
     parts: Mapping[str, Array],
     tasks: Sequence[tuple[Unit, Path, bool]],
     settings: Settings,
+    workers: int,
     tick: Tick,
 ) -> tuple[dict[str, list[Shard]], int]:
     """Write what is missing of the shards; return all of them, and how many were there."""
@@ -823,13 +781,13 @@ def _write(
         for number, ((unit, root, _), rows) in enumerate(zip(tasks, chosen, strict=True))
         if len(rows)
     ]
-    begins = list(in_order(pool, spool_unit, jobs, partial(tick, "moving rows")))
+    begins = list(_watched(tick, "moving rows", spool_unit, jobs, workers))
     begin = np.concatenate([*begins, np.empty(0, "u8")]).astype(int)
     shards = []
     for path, rows in missing.items():
         places = np.stack([keys.rows["unit"][rows], begin[np.searchsorted(moved, rows)]], axis=1)
         shards.append((path, spool, places, settings.embed))
-    done = in_order(pool, write_rows, shards, partial(tick, "writing shards"))
+    done = _watched(tick, "writing shards", write_rows, shards, workers)
     found |= dict(zip(missing, done, strict=True))
     shutil.rmtree(spool)
     ordered = {name: [found[p] for p in wanted if p.parent.name == name] for name in parts}

@@ -10,29 +10,30 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from r1reward.data.checks import UNDETERMINED, language_of
-from r1reward.data.mix import UNKNOWN, UNSOLVED, difficulty_name, in_order, read_row
+from r1reward.data.mix import UNKNOWN, UNSOLVED, difficulty_name, read_row
 from r1reward.data.shards import read_manifest
+from r1reward.data.workers import in_order
 from r1reward.media import ImageError, frames, locate, open_image
 from r1reward.page import PALETTE, drawing, render, svg
 from r1reward.record import Media, Record, record_of
-from r1reward.rows import Unit, files_of, read_unit, units
+from r1reward.rows import RowError, Unit, files_of, read_unit, units
 from r1reward.stats import wilson_interval
 
 Array = NDArray[Any]
-Tick = Callable[[int, int], None]
+Tick = Callable[[str], None]  # is told what is being done
 
 # Lengths are in characters; `better` and `worse` are those of the answers.
 ROW = np.dtype(
@@ -43,6 +44,7 @@ ROW = np.dtype(
 )  # fmt: skip
 SIZE = np.dtype([("width", "u4"), ("height", "u4")])  # of an image, in pixels
 _FAULTS = 20  # that are shown, of each kind
+_CERTAIN = 0.999  # of an imbalance that is worth a warning: there may be many sources
 _FRAMES = 4  # of a video
 _TAGS = {"": "all", "longer": "longer is better", "shorter": "shorter is better"}
 
@@ -100,17 +102,22 @@ class Survey:
 
 
 def count_rows(path: Path) -> int:
-    """Return how many rows a data set has; of JSONL, how many lines."""
+    """Return how many rows a data set has, or a few more: of JSONL, line ends are counted.
 
-    def lines(file: Path) -> int:
+    Raises:
+        RowError: when a file cannot be read at all.
+    """
+    return sum(map(_rows_of, files_of(path)))
+
+
+def _rows_of(file: Path) -> int:
+    try:
+        if file.suffix == ".parquet":
+            return int(pq.read_metadata(file).num_rows)
         with open(file, "rb") as content:
-            return sum(block.count(b"\n") for block in iter(lambda: content.read(1 << 20), b"")) + 1
-
-    files = files_of(path)
-    return sum(
-        lines(file) if file.suffix == ".jsonl" else pq.read_metadata(file).num_rows
-        for file in files
-    )
+            return 1 + sum(block.count(b"\n") for block in iter(lambda: content.read(1 << 20), b""))
+    except (pa.ArrowException, OSError) as error:
+        raise RowError(f"{file}: cannot be read ({error})") from None
 
 
 def survey_unit(unit: Unit, root: Path, sampling: Sampling) -> Survey:
@@ -229,9 +236,7 @@ def _picture(found: Survey, uri: str, root: Path, pixels: int) -> str:
     return name
 
 
-def survey(
-    path: Path, root: Path, sampling: Sampling, pool: ProcessPoolExecutor | None, tick: Tick
-) -> Survey:
+def survey(path: Path, root: Path, sampling: Sampling, workers: int, tick: Tick) -> Survey:
     """Measure a data set, the same whatever the number of processes.
 
     Raises:
@@ -239,7 +244,9 @@ def survey(
     """
     total = Survey()
     parts: list[Survey] = []
-    for part in in_order(pool, survey_unit, [(u, root, sampling) for u in units(path)], tick):
+    tasks = [(unit, root, sampling) for unit in units(path)]
+    for number, part in enumerate(in_order(survey_unit, tasks, min(workers, len(tasks)))):
+        tick(f"reading {number + 1}/{len(tasks)}")
         total.languages += part.languages
         # Candidates of the units so far: the highest hashes go at once, and with them pictures.
         total.cards = sorted([*total.cards, *part.cards], key=lambda card: card[0])
@@ -419,11 +426,8 @@ def _cards(found: Survey, annotated: bool) -> Iterator[dict[str, str]]:
         share = _share(name, hits)
         yield {"name": name, "value": share["text"], "note": f"95%: {share['interval']}"}
     images, without = int(rows["media"].sum()), int((rows["media"] == 0).sum())
-    yield {
-        "name": "images and videos",
-        "value": f"{images:,}",
-        "note": f"{without:,} records have none",
-    }
+    bare = f"{without:,} records have none" if without else "every record has one or more"
+    yield {"name": "images and videos", "value": f"{images:,}", "note": bare}
     answers = np.concatenate([rows["better"], rows["worse"]])
     note = f"characters; questions {_median(rows['question'])}"
     yield {"name": "median answer", "value": _median(answers), "note": note}
@@ -436,17 +440,19 @@ def _cards(found: Survey, annotated: bool) -> Iterator[dict[str, str]]:
 
 def _warnings(found: Survey) -> Iterator[str]:
     kinds = {
-        "record": "rows are no records; they are not counted here",
-        "image": "images cannot be opened",
+        "record": "rows that are no records are not counted here",
+        "image": "images that cannot be opened are in no count of sizes",
     }
     for kind, (number, _) in found.faults.items():
-        yield f"{number:,} {kinds[kind]}; validate the data set to see all of them."
-    rows = found.rows
-    share = _share("", rows["label"] == 1)
-    if share["n"] and not share["low"] <= 50 <= share["high"]:
-        first = 1 if share["value"] > 50 else 2
+        yield f"{number:,} {kinds[kind]}; validate the data set to see every one."
+    biased = []
+    for name, part in _groups(found):
+        low, high = wilson_interval(int((part["label"] == 1).sum()), len(part), _CERTAIN)
+        if not low <= 0.5 <= high:
+            biased.append(f"{name} ({(part['label'] == 1).mean():.1%})")
+    if biased:
         yield (
-            f"Answer {first} is the better one more often than a fair coin would have it: a judge "
+            f"Answer 1 is not the better one for half of the records: {', '.join(biased)}. A judge "
             "that prefers a place learns that it is right to."
         )
 
@@ -457,9 +463,9 @@ def _lengths(rows: Array) -> Markup:
     with drawing(4.7, 2.9) as figure:
         axes = figure.add_subplot()
         texts = (
-            ("question", "questions"),
-            ("better", "better answers"),
-            ("worse", "worse answers"),
+            ("question", "question"),
+            ("better", "better answer"),
+            ("worse", "worse answer"),
         )
         for (key, name), colour in zip(texts, PALETTE, strict=False):
             counts, _ = np.histogram(rows[key], edges)
@@ -469,7 +475,9 @@ def _lengths(rows: Array) -> Markup:
         axes.set_xlim(max(1, used.min() / 1.4), used.max() * 1.4)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1, borderpad=0)
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=3, columnspacing=1, handlelength=1
+        )
         said = ", ".join(f"{name} {_median(rows[key])}" for key, name in texts)
         return svg(figure, f"lengths in characters; medians: {said}")
 

@@ -1,0 +1,136 @@
+"""What benchmarks ask and show, on the disk, where all processes find it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1reward.data.imagehash import Thumbnail, thumbnail
+from r1reward.data.imageindex import ImageIndex, pixels_digest
+from r1reward.data.workers import in_order
+from r1reward.files import write_text
+from r1reward.media import ImageError, frames, open_image
+from r1reward.record import Media
+
+ITEMS, PICTURES = "items.json", "pictures.json"
+
+
+class UnusableReferenceError(ValueError):
+    """A benchmark whose images cannot be indexed, with what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A benchmark item that must not be trained on.
+
+    Attributes:
+        benchmark: name.
+        row: number in the benchmark's file, from 0.
+        id: the benchmark's own.
+        question: its prompt.
+        media: what the item shows.
+        root: folder of relative media paths.
+    """
+
+    benchmark: str
+    row: int
+    id: str
+    question: str
+    media: tuple[Media, ...]
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """An image of an item."""
+
+    item: int
+    uri: str
+    owner: str  # for messages
+    root: str
+
+
+def index_references(
+    references: Iterable[Reference],
+    folder: Path,
+    images: bool,
+    workers: int,
+    tick: Callable[[str], None],
+) -> None:
+    """Write the items, their different images, and the index of these.
+
+    Args:
+        references: items of benchmarks, read once.
+        folder: where to write.
+        images: whether images are indexed.
+        workers: processes.
+        tick: told how far it is.
+
+    Raises:
+        UnusableReferenceError: for a benchmark image that cannot be opened.
+    """
+    items: list[dict[str, Any]] = []
+    pictures: dict[bytes, dict[str, Any]] = {}
+    thumbnails: list[Thumbnail] = []
+
+    def tasks() -> Iterator[tuple[_Picture]]:
+        for reference in references:
+            items.append(_item(reference))
+            if images:
+                yield from ((one,) for one in _pictures(reference, len(items) - 1))
+
+    for number, name, digest, thumb in in_order(_look, tasks(), workers):
+        if digest not in pictures:
+            pictures[digest] = {"uri": name, "items": []}
+            thumbnails.append(thumb)
+        if number not in pictures[digest]["items"]:
+            pictures[digest]["items"].append(number)
+        tick(f"indexing the benchmarks: {len(items):,} items, {len(pictures):,} images")
+    ImageIndex.build(thumbnails, list(pictures)).save(folder)
+    write_text(folder / PICTURES, json.dumps(list(pictures.values())))
+    write_text(folder / ITEMS, json.dumps(items))
+
+
+def _item(reference: Reference) -> dict[str, Any]:
+    names = ("benchmark", "row", "id", "question")
+    return {name: getattr(reference, name) for name in names} | {"shown": _key(reference)}
+
+
+def _key(reference: Reference) -> str:
+    """Return the same for two items that show the same files."""
+    content = repr((reference.root, [(one.kind, one.uri) for one in reference.media]))
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _pictures(reference: Reference, item: int) -> Iterator[_Picture]:
+    owner = f"{reference.benchmark}, row {reference.row + 1} ({reference.id})"
+    for media in reference.media:
+        uris = [media.uri]
+        if media.kind == "video":
+            with _naming(owner):
+                uris = [str(path) for path in frames(media.uri, reference.root)]
+        yield from (_Picture(item, uri, owner, reference.root) for uri in uris)
+
+
+def _look(picture: _Picture) -> tuple[int, str | None, bytes, Thumbnail]:
+    """Return the item, the image's path where it has one, and what is indexed of it."""
+    with _naming(picture.owner):
+        image = open_image(picture.uri, picture.root)
+    name = None
+    if not picture.uri.startswith("data:"):
+        name = os.path.relpath(os.path.join(picture.root, picture.uri), picture.root)
+    return picture.item, name, pixels_digest(image), thumbnail(image)
+
+
+@contextmanager
+def _naming(owner: str) -> Iterator[None]:
+    try:
+        yield
+    except ImageError as error:
+        raise UnusableReferenceError(
+            f"{owner}: {error}; fetch the benchmark's images again"
+        ) from None
