@@ -167,12 +167,12 @@ def _metrics_of_groups(
 def _metrics(name: str, tallies: Tallies, *, plus: bool) -> Metrics:
     rows, clusters = _clusters(tallies)
     both = bool(tallies.column("polls")[0] == 2)
-    shares = [
-        (np.bincount(rows, top, clusters), np.bincount(rows, bottom, clusters))
-        for top, bottom in _shares(tallies)
-    ]
-    tops, bottoms = zip(*shares, *_all_right(tallies, rows, clusters), strict=True)
-    found = rates(np.column_stack(tops), np.column_stack(bottoms))
+    tops, bottoms = np.zeros((2, clusters, 9))
+    for column, (top, bottom) in enumerate(_shares(tallies)):
+        tops[:, column] = np.bincount(rows, top, clusters)
+        bottoms[:, column] = np.bincount(rows, bottom, clusters)
+    tops[:, 7:], bottoms[:, 7:] = _all_right(tallies, rows, clusters)
+    found = rates(tops, bottoms)
     accuracy, first, second, consistent, flips, position, failed, acc_plus, consistent_plus = found
     return Metrics(
         name=name,
@@ -193,34 +193,34 @@ def _metrics(name: str, tallies: Tallies, *, plus: bool) -> Metrics:
 def _shares(tallies: Tallies) -> Iterator[tuple[Floats, Floats]]:
     """Yield numerator and denominator, by item, of the rates of items and votes, as in Metrics."""
     worth, counts = _credits(tallies)
-    right, wrong, failed, first = np.moveaxis(tallies.column("votes").astype(float), 2, 0)
-    labels, chose = tallies.column("labels"), right != wrong
+    votes, labels = tallies.column("votes"), tallies.column("labels")
+    right, wrong = votes[:, :, 0], votes[:, :, 1]
+    asked, readable, first = (
+        votes[:, :, kinds].sum(axis=(1, 2), dtype=float) for kinds in ([0, 1, 2], [0, 1], [3])
+    )
     yield _values(tallies)
     for label in (1, 2):
         shown = labels == label
         yield (worth * shown).sum(axis=1), (counts * shown).sum(axis=1)
     yield (worth == 1).all(axis=1).astype(float), counts.all(axis=1).astype(float)
-    other = (right > wrong)[:, 0] != (right > wrong)[:, 1]
-    yield (chose.all(axis=1) & other).astype(float), chose.all(axis=1).astype(float)
-    readable = (right + wrong).sum(axis=1)
-    yield first.sum(axis=1), readable
-    yield failed.sum(axis=1), readable + failed.sum(axis=1)
+    both_chose, chose_right = (right != wrong).all(axis=1), right > wrong
+    flipped = both_chose & (chose_right[:, 0] != chose_right[:, 1])
+    yield flipped.astype(float), both_chose.astype(float)
+    yield first, readable
+    yield asked - readable, asked
 
 
-def _all_right(
-    tallies: Tallies, rows: NDArray[np.int64], clusters: int
-) -> list[tuple[Floats, Floats]]:
-    """Return numerator and denominator of Acc+ and consistent Acc+, by cluster."""
+def _all_right(tallies: Tallies, rows: NDArray[np.int64], clusters: int) -> tuple[Floats, Floats]:
+    """Return numerators and denominators of Acc+ and consistent Acc+, by cluster."""
     worth, counts = _credits(tallies)
     counted, right = (
         np.column_stack([np.bincount(rows, poll, clusters) for poll in each.T])
         for each in (counts, worth == 1)
     )
     there = counted > 0
-    orders = there.sum(axis=1)
-    all_right = (there & (right == counted)).sum(axis=1)
-    some = (orders > 0).astype(float)
-    return [(all_right / np.maximum(orders, 1), some), (some * (all_right == orders), some)]
+    orders, all_right = there.sum(axis=1), (there & (right == counted)).sum(axis=1)
+    tops = [all_right / np.maximum(orders, 1), (orders > 0) & (all_right == orders)]
+    return np.column_stack(tops), np.column_stack([orders > 0] * 2).astype(float)
 
 
 def _vote_curve(tallies: Tallies, protocol: Protocol) -> tuple[VotePoint, ...]:

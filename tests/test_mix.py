@@ -444,6 +444,8 @@ def composed(*overrides):
         ("stock_questions=-1", "stock_questions=-1"),
         ("select.attempts=[3,2]", "attempts"),
         ("shard_mb=0", "shard_mb=0"),
+        ("embed=maybe", "embed=maybe"),
+        ("select.unsolved=2", "select.unsolved=2"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(override, words):

@@ -93,6 +93,10 @@ def settings_of(cfg: Mapping[str, Any], weighted: bool) -> Settings:
         good = cfg[key] is None or _whole(cfg[key], least)
         _require(good, f"{key}={cfg[key]}", f"give a number, {least} or more, or null")
     _require(_whole(cfg["shard_mb"], 1), f"shard_mb={cfg['shard_mb']}", "give 1 or more")
+    flags = {"embed": cfg["embed"]}
+    flags |= {f"select.{key}": cfg["select"][key] for key in cfg["select"] if key != "attempts"}
+    for key, value in flags.items():
+        _require(isinstance(value, bool), f"{key}={value}", "give true or false")
     _require(_whole(cfg["seed"], 0), f"seed={cfg['seed']}", "give 0 or more")
     return Settings(
         select=_selection(cfg["select"]),

@@ -153,4 +153,4 @@ def _detail(match: Match) -> str:
     what = "image" if match.reason.endswith("image") else "prompt"
     name = f" {match.uri}" if match.uri else ""
     alike = "the" if match.reason.startswith("exact") else f"{match.similarity:.1%} like the"
-    return f"{alike} {what}{name} of {match.benchmark}, row {match.row + 1} ({match.id})"
+    return f"{alike} {what}{name} of {match.benchmark}, row {match.index + 1} ({match.id})"

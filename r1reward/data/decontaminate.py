@@ -133,7 +133,7 @@ def _plan(
     for one in references:
         items[one.benchmark] += 1
         media = [_file_facts(item.uri, one.root) for item in one.media]
-        asked = [one.row, one.id, one.question, media]
+        asked = [one.index, one.id, one.question, media]
         digest = digests.setdefault(one.benchmark, hashlib.sha256())
         digest.update(json.dumps(asked).encode())
     if not items:

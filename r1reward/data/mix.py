@@ -3,9 +3,9 @@
 A choice is a hash of the seed and of what a record says and shows. Neither the order of the inputs
 nor the number of workers matters, and records that are added leave the others where they were.
 
-The first pass keeps 52 bytes of a row with one image (a :data:`ROW` and two of :data:`LINK`). The
-second moves the rows that stay through a spool on the disk, as large as they are: a shuffled order
-needs all of them at hand.
+The first pass keeps 52 bytes of a row with one image (a :data:`ROW` and two of :data:`LINK`), and
+some 100 more while it looks for groups. The second moves the rows that stay through a spool on the
+disk, as large as they are: a shuffled order needs all of them at hand.
 """
 
 import base64
@@ -79,7 +79,7 @@ class Fate(IntEnum):
     NOT_DRAWN = 6
 
 
-_REASONS = {
+REASONS = {
     Fate.DUPLICATE: "duplicate",
     Fate.SOURCE: "other source",
     Fate.DIFFICULTY: "other difficulty",
@@ -272,11 +272,17 @@ def _content(item: Mapping[str, Any], root: Path, embed: bool) -> tuple[str, int
             raise ImageError(f"{item['uri']}: a video cannot be embedded; set embed=false")
         seen = (hashlib.sha256(path.read_bytes()).digest() for path in frames(item["uri"], root))
         return hashlib.sha256(b"".join(seen)).hexdigest(), 0
-    content = item["bytes"] or _file(item["uri"], root)
+    content = item["bytes"] or media_file(item["uri"], root)
     return hashlib.sha256(content).hexdigest(), len(content) if embed or item["bytes"] else 0
 
 
-def _file(uri: str, root: Path | str) -> bytes:
+def media_file(uri: str, root: Path | str) -> bytes:
+    """Return the content of an image's file.
+
+    Raises:
+        ImageError: when it is empty, or outside ``root``.
+        OSError: when it is not there.
+    """
     content = Path(locate(uri, root)).read_bytes()
     if not content:
         raise ImageError(f"{uri}: an empty file")
@@ -569,7 +575,7 @@ def _spooled(path: Path, begin: int, embed: bool) -> dict[str, Any]:
 
 def _again(path: str) -> bytes:
     try:
-        return _file(path, "/")
+        return media_file(path, "/")
     except (OSError, ImageError) as error:
         raise MixError(f"{path}: it was there a moment ago ({error})") from None
 
@@ -666,7 +672,7 @@ def difficulty_name(value: int) -> str:
 def fates(keys: Keys) -> list[tuple[str, int]]:
     """Return how many rows were dropped for each reason."""
     found = Counter(reason for _, reason, _ in keys.bad)
-    for fate, name in _REASONS.items():
+    for fate, name in REASONS.items():
         found[name] = int((keys.rows["fate"] == fate).sum())
     return [(name, number) for name, number in found.items() if number]
 
@@ -681,7 +687,7 @@ def write_dropped(path: Path, keys: Keys, units: Sequence[Unit], twins: Mapping[
     with replacing(path) as part, open(part, "w", encoding="utf-8") as file:
         for place in np.flatnonzero(keys.rows["fate"] != Fate.KEPT).tolist():
             row = keys.rows[place]
-            reason, detail = bad.get(place) or (_REASONS[Fate(row["fate"])], "")
+            reason, detail = bad.get(place) or (REASONS[Fate(row["fate"])], "")
             if place in twins:
                 detail = f"the same record as {where(twins[place])}"
             uid = "" if place in bad else f"{row['uid']:016x}"

@@ -29,7 +29,7 @@ class Reference:
 
     Attributes:
         benchmark: name.
-        row: number in the benchmark's file, from 0.
+        index: number of its row in the benchmark's file, from 0.
         id: the benchmark's own.
         question: its prompt.
         media: what the item shows.
@@ -37,7 +37,7 @@ class Reference:
     """
 
     benchmark: str
-    row: int
+    index: int
     id: str
     question: str
     media: tuple[Media, ...]
@@ -96,7 +96,7 @@ def index_references(
 
 
 def _item(reference: Reference) -> dict[str, Any]:
-    names = ("benchmark", "row", "id", "question")
+    names = ("benchmark", "index", "id", "question")
     return {name: getattr(reference, name) for name in names} | {"shown": _key(reference)}
 
 
@@ -107,7 +107,7 @@ def _key(reference: Reference) -> str:
 
 
 def _pictures(reference: Reference, item: int) -> Iterator[_Picture]:
-    owner = f"{reference.benchmark}, row {reference.row + 1} ({reference.id})"
+    owner = f"{reference.benchmark}, row {reference.index + 1} ({reference.id})"
     for media in reference.media:
         uris = [media.uri]
         if media.kind == "video":

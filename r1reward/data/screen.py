@@ -34,12 +34,12 @@ class Rules:
         common_images: shingles of prompts about more different images do not count.
     """
 
-    drop: Literal["either", "both"] = "either"
-    images: bool = True
-    image_similarity: float = 0.9
-    prompt_similarity: float = 0.6
-    specific_shingles: int = 30
-    common_images: int = 5
+    drop: Literal["either", "both"]
+    images: bool
+    image_similarity: float
+    prompt_similarity: float
+    specific_shingles: int
+    common_images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Match:
     Attributes:
         reason: what is the same.
         benchmark: whose.
-        row: of an item that has it, in the benchmark's file, from 0.
+        index: of an item that has it: its row in the benchmark's file, from 0.
         id: of this item.
         uri: the benchmark's image; None for prompts, and for images that are no files.
         similarity: 0 to 1.
@@ -57,7 +57,7 @@ class Match:
 
     reason: Reason
     benchmark: str
-    row: int
+    index: int
     id: str
     uri: str | None
     similarity: float
@@ -154,7 +154,7 @@ class Screen:
                     first.setdefault(self._items[number]["benchmark"], number)
             for benchmark, number in first.items():
                 item = self._items[number]
-                named = benchmark, item["row"], item["id"]
+                named = benchmark, item["index"], item["id"]
                 yield Match(found.reason, *named, found.uri, round(found.similarity, 3))
 
 
