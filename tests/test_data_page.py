@@ -11,8 +11,9 @@ import pytest
 from chromium import Chromium
 from PIL import Image
 
-from r1reward.data.page import Sampling, count_rows, page, survey
+from r1reward.data.page import page
 from r1reward.data.shards import write_manifest, write_shard
+from r1reward.data.survey import Sampling, count_rows, survey
 from r1reward.rows import RowError
 
 REPO = Path(__file__).parent.parent

@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from r1reward.config import CONF, register_resolvers
-from r1reward.data.mix import Input, MixError, Selection, Settings, mix
+from r1reward.data.choice import Input, MixError, Selection, Settings
+from r1reward.data.mix import mix
 from r1reward.data.shards import read_manifest, write_shard
 from r1reward.record import read_records
 from r1reward.rows import RowError, scan_rows

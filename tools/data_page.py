@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1reward.command import run_command
 from r1reward.config import ConfigError
-from r1reward.data.page import Sampling, count_rows, page, survey
+from r1reward.data.page import page
+from r1reward.data.survey import Sampling, count_rows, survey
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
 from r1reward.files import write_text
 from r1reward.progress import Live, console_on

@@ -16,18 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from r1reward.command import run_command
-from r1reward.data.mix import (
-    DROPPED,
-    Fate,
-    Input,
-    Mix,
-    MixError,
-    Selection,
-    Settings,
-    counts,
-    fates,
-    mix,
-)
+from r1reward.data.choice import Input, MixError, Selection, Settings
+from r1reward.data.keys import Fate, counts, fates
+from r1reward.data.mix import DROPPED, Mix, mix
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
 from r1reward.progress import Live, console_on
 from r1reward.rows import RowError

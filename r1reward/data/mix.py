@@ -1,171 +1,47 @@
-"""Mixes data sets: which records stay, in which part, in which order; hashes decide, nothing else.
+"""Mixes data sets into parts, in two passes; neither their order nor that of the rows matters.
 
-A choice is a hash of the seed and of what a record says and shows. Neither the order of the inputs
-nor the number of workers matters, and records that are added leave the others where they were.
-
-The first pass keeps 52 bytes of a row with one image (a :data:`ROW` and two of :data:`LINK`), and
-some 100 more while it looks for groups. The second moves the rows that stay through a spool on the
-disk, as large as they are: a shuffled order needs all of them at hand.
+The first keeps some bytes of each row (r1reward.data.keys), from which all is chosen
+(r1reward.data.choice). The second moves the rows that stay through a spool on the disk, as large as
+they are: a shuffled order needs all of them at hand.
 """
 
-import base64
-import binascii
 import fcntl
 import hashlib
 import json
-import re
 import shutil
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from enum import IntEnum
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from r1reward.data.minhash import normalise
+from r1reward.data.choice import Input, MixError, Settings, draw, drop_duplicates, select, split
+from r1reward.data.keys import (
+    REASONS,
+    Array,
+    Fate,
+    Keys,
+    counts,
+    fates,
+    gathered,
+    media_file,
+    read_row,
+    scan_unit,
+)
 from r1reward.data.shards import Shard, write_manifest, write_shard
 from r1reward.data.workers import in_order
 from r1reward.files import replacing, write_text
-from r1reward.media import ImageError, frames, locate
-from r1reward.record import Media, Record, RecordError
-from r1reward.rows import Row, RowError, Unit, files_of, read_unit, units
+from r1reward.media import ImageError, locate
+from r1reward.rows import RowError, Unit, files_of, read_unit, units
 
-Array = NDArray[Any]
 Tick = Callable[[str], None]  # is told what is being done
 _T = TypeVar("_T")
-
 PLAN, DROPPED, _SPOOL, _LOCK = "mix.json", "dropped.jsonl", ".spool", ".lock"
 _SCHEMA = 1  # of the plan: another number, another mix
-_LARGE = 0.2  # of the smallest part: a group that spoils its size
-_STOCK = (
-    'Where questions such as "Describe the image." tie too much together, stock_questions=10 '
-    "leaves it to images"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-# What the first pass keeps of every row, bad ones included. `uid` is that of the record with its
-# media named by their content; `difficulty` is the attempt that was right, or one of those below.
-ROW = np.dtype(
-    [
-        ("uid", "u8"), ("unit", "u4"), ("number", "u4"), ("bytes", "u4"), ("source", "u2"),
-        ("label", "i1"), ("difficulty", "i1"), ("reasoning", "?"), ("fate", "i1"),
-    ]
-)  # fmt: skip
-UNSOLVED, UNKNOWN = 0, -1
-# Rows with a key in common belong together: a question, or the content of an image or a video.
-LINK = np.dtype([("key", "u8"), ("row", "u4"), ("media", "?")])
-
-
-class MixError(ValueError):
-    """A mix that cannot be made, with what to change."""
-
-
-class Fate(IntEnum):
-    """What became of a row."""
-
-    KEPT = 0
-    BAD = 1
-    DUPLICATE = 2
-    SOURCE = 3
-    DIFFICULTY = 4
-    REASONING = 5
-    NOT_DRAWN = 6
-
-
-REASONS = {
-    Fate.DUPLICATE: "duplicate",
-    Fate.SOURCE: "other source",
-    Fate.DIFFICULTY: "other difficulty",
-    Fate.REASONING: "no reasoning",
-    Fate.NOT_DRAWN: "not drawn",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A data set to mix.
-
-    Attributes:
-        path: folder, or file of records.
-        media_root: folder of relative media paths.
-        weight: its share of the mix, relative to the others'; None where no input has one.
-    """
-
-    path: Path
-    media_root: Path
-    weight: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which records may stay.
-
-    Attributes:
-        attempts: fewest and most attempts of the solved ones; None: no solved one stays.
-        unsolved: whether unsolved ones stay.
-        unannotated: whether those of unknown difficulty stay.
-        reasoning: whether it takes a reasoning to stay.
-    """
-
-    attempts: tuple[int, int] | None = (1, 127)
-    unsolved: bool = True
-    unannotated: bool = True
-    reasoning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to make of the inputs; `conf/mix.yaml` says more.
-
-    Attributes:
-        select: which records may stay.
-        sources: whose records may stay; None is all.
-        take: rows to draw of a source, or of several together: ``a+b``.
-        fraction: share to draw of a source, or of several: over 0, at most 1.
-        rows: rows of the whole mix; None is as many as there are.
-        stratify: what keeps its proportions where a number of rows is drawn.
-        split: share of each part; they add up to 1.
-        stock: a question about more different media than this ties no records together.
-        seed: of every choice.
-        embed: whether the shards hold the images.
-        shard_bytes: size of a shard, before compression.
-    """
-
-    select: Selection = field(default_factory=Selection)
-    sources: tuple[str, ...] | None = None
-    take: Mapping[str, int] = field(default_factory=dict)
-    fraction: Mapping[str, float] = field(default_factory=dict)
-    rows: int | None = None
-    stratify: tuple[str, ...] = ()
-    split: Mapping[str, float] = field(default_factory=lambda: {"train": 1.0})
-    stock: int | None = None
-    seed: int = 0
-    embed: bool = True
-    shard_bytes: int = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The rows of one unit, or of all, as the first pass sees them.
-
-    Attributes:
-        rows: :data:`ROW`.
-        links: :data:`LINK`.
-        sources: names that ``rows["source"]`` counts.
-        bad: rows that cannot be mixed: place among the rows, reason, detail.
-    """
-
-    rows: Array
-    links: Array
-    sources: list[str]
-    bad: list[tuple[int, str, str]]
 
 
 def _watched(
@@ -180,360 +56,6 @@ def _watched(
     for number in range(len(tasks)):
         tick(f"{what} {number}/{len(tasks)}")
         yield next(results)
-
-
-# The first pass: what every row is about.
-
-
-def scan_unit(unit: Unit, root: Path, embed: bool) -> Keys:
-    """Return the keys of a unit's rows; media are read, since content is what records share."""
-    rows: list[tuple[Any, ...]] = []
-    links: list[tuple[int, int, bool]] = []
-    sources: dict[str, int] = {}
-    bad: list[tuple[int, str, str]] = []
-    for place, (where, raw) in enumerate(read_unit(unit)):
-        number, reason = int(where.rpartition(":")[2]), "record"
-        try:
-            record, row = read_row(where, raw)
-            reason = "media"
-            media = [_content(item, root, embed) for item in row["media"]]
-        except (ValueError, OSError) as error:  # of the record, an image, a path
-            bad.append((place, reason, str(error).removeprefix(f"{where}: ")))
-            rows.append((0, 0, number, 0, 0, 0, UNKNOWN, False, Fate.BAD))
-            continue
-        kinds = [item.kind for item in record.media]
-        named = tuple(Media(kind, seen[0]) for kind, seen in zip(kinds, media, strict=True))
-        uid = int(replace(record, media=named).uid, 16)
-        texts = (record.question, *record.responses, row["reasoning"] or "")
-        size = sum(map(len, texts)) + sum(size for _, size in media)
-        source = sources.setdefault(record.source, len(sources))
-        difficulty = UNKNOWN if row["solved"] is None else row["solved"] and row["attempts"]
-        thought = bool(row["reasoning"])
-        rows.append((uid, 0, number, size, source, record.label, difficulty, thought, Fate.KEPT))
-        links.append(
-            (_key(normalise(record.question.replace("<image>", " ")).encode()), place, False)
-        )
-        links += [(int(digest[:16], 16), place, True) for digest, _ in media]
-    return Keys(np.array(rows, ROW), np.array(links, LINK), list(sources), bad)
-
-
-def read_row(where: str, raw: Row | RowError) -> tuple[Record, dict[str, Any]]:
-    """Return a record and its row of a shard, with the images that it holds itself.
-
-    Raises:
-        RecordError: when it is none, or its difficulty cannot be read.
-    """
-    if isinstance(raw, RowError):
-        raise RecordError(str(raw))
-    bare, files = _unpacked(raw)  # Record would hold each file as text
-    record = Record.from_row(bare, where=where)
-    media = []
-    for item, file in zip(record.media, files or [None] * len(record.media), strict=True):
-        inline = item.uri.startswith("data:")
-        uri = None if inline else item.uri
-        media.append(
-            {"kind": item.kind, "uri": uri, "bytes": _decoded(item.uri) if inline else file}
-        )
-    return record, record.to_row() | {"media": media} | _annotation(raw)
-
-
-def _unpacked(raw: Row) -> tuple[Row, list[bytes | None]]:
-    items = raw.get("media") if isinstance(raw, Mapping) else None
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        return raw, []
-    found = [item.get("bytes") for item in items]
-    files = [file if isinstance(file, bytes) and file else None for file in found]
-    bare = [
-        {**item, "uri": item.get("uri") or "embedded", "bytes": None} if file else item
-        for item, file in zip(items, files, strict=True)
-    ]
-    return {**raw, "media": bare}, files
-
-
-def _annotation(raw: Row) -> dict[str, Any]:
-    attempts, solved = raw.get("attempts"), raw.get("solved")
-    known = isinstance(attempts, int) and 1 <= attempts <= 127 and isinstance(solved, bool)
-    if not known and not attempts is solved is None:
-        raise RecordError(
-            f"attempts={attempts!r:.40}, solved={solved!r:.40}; give 1 to 127 and true or false, "
-            "or neither"
-        )
-    texts = {name: raw.get(name) for name in ("origin", "reasoning")}
-    for name, text in texts.items():
-        if text is not None and (not isinstance(text, str) or _SURROGATE.search(text)):
-            raise RecordError(f"{name}={text!r:.40}; give a text that UTF-8 can hold")
-    return {"attempts": attempts, "solved": solved, **texts}
-
-
-def _content(item: Mapping[str, Any], root: Path, embed: bool) -> tuple[str, int]:
-    """Return the SHA-256 of an image, or of a video's frames, and its bytes in a shard."""
-    if item["kind"] == "video":
-        if embed:
-            raise ImageError(f"{item['uri']}: a video cannot be embedded; set embed=false")
-        seen = (hashlib.sha256(path.read_bytes()).digest() for path in frames(item["uri"], root))
-        return hashlib.sha256(b"".join(seen)).hexdigest(), 0
-    content = item["bytes"] or media_file(item["uri"], root)
-    return hashlib.sha256(content).hexdigest(), len(content) if embed or item["bytes"] else 0
-
-
-def media_file(uri: str, root: Path | str) -> bytes:
-    """Return the content of an image's file.
-
-    Raises:
-        ImageError: when it is empty, or outside ``root``.
-        OSError: when it is not there.
-    """
-    content = Path(locate(uri, root)).read_bytes()
-    if not content:
-        raise ImageError(f"{uri}: an empty file")
-    return content
-
-
-def _decoded(uri: str) -> bytes:
-    _, _, text = uri.partition("base64,")
-    try:
-        content = base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
-        raise RecordError(f"{uri[:40]}...: not base64 ({error})") from None
-    if not content:
-        raise RecordError(f"{uri[:40]}: a data URI without base64 content")
-    return content
-
-
-def _key(content: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(content).digest()[:8])
-
-
-def gathered(parts: Iterable[Keys]) -> Keys:
-    """Return the keys of all units, in their order; sources are counted by name."""
-    rows, links, bad, names, count = [], [], [], [], 0
-    for unit, part in enumerate(parts):
-        part.rows["unit"] = unit
-        part.links["row"] += count
-        bad += [(place + count, reason, detail) for place, reason, detail in part.bad]
-        count += len(part.rows)
-        rows.append(part.rows)
-        links.append(part.links)
-        names.append(part.sources)
-    sources = sorted({name for found in names for name in found})
-    for found, part_rows in zip(names, rows, strict=True):
-        if found:
-            part_rows["source"] = np.array([sources.index(name) for name in found])[
-                part_rows["source"]
-            ]
-    empty_rows, empty_links = np.empty(0, ROW), np.empty(0, LINK)
-    return Keys(
-        np.concatenate([empty_rows, *rows]), np.concatenate([empty_links, *links]), sources, bad
-    )
-
-
-# The choices.
-
-
-def hashes(seed: int, purpose: str, values: Array) -> Array:
-    """Return a hash of each value, 64 bits, unlike those of another purpose or seed."""
-    begun = hashlib.blake2b(f"{seed}/{purpose}/".encode(), digest_size=8)
-
-    def one(value: bytes) -> bytes:
-        state = begun.copy()
-        state.update(value)
-        return state.digest()
-
-    text = values.astype(">u8").tobytes()
-    digests = b"".join(one(text[start : start + 8]) for start in range(0, len(text), 8))
-    return np.frombuffer(digests, ">u8").astype("u8")
-
-
-def drop_duplicates(rows: Array) -> dict[int, int]:
-    """Give all but one of the rows with the same uid their fate; return that one for each.
-
-    The one that stays is the annotated one, else the first.
-    """
-    plain, unknown = ~rows["reasoning"], rows["difficulty"] == UNKNOWN
-    order = np.lexsort((np.arange(len(rows)), plain, unknown, rows["uid"]))
-    order = order[rows["fate"][order] == Fate.KEPT]
-    new = np.ones(len(order), bool)
-    new[1:] = rows["uid"][order][1:] != rows["uid"][order][:-1]
-    stays = order[new][np.cumsum(new) - 1]
-    rows["fate"][order[~new]] = Fate.DUPLICATE
-    return dict(zip(order[~new].tolist(), stays[~new].tolist(), strict=True))
-
-
-def select(keys: Keys, settings: Settings) -> None:
-    """Give the rows that the settings do not let stay their fate."""
-    chosen, rows = settings.select, keys.rows
-    difficulty = rows["difficulty"]
-    low, high = chosen.attempts or (1, 0)
-    allowed = (difficulty >= low) & (difficulty <= high) & (difficulty > 0)
-    allowed |= (difficulty == UNSOLVED) & chosen.unsolved
-    allowed |= (difficulty == UNKNOWN) & chosen.unannotated
-    known = np.ones(len(keys.sources), bool)
-    if settings.sources is not None:
-        known = np.isin(keys.sources, settings.sources)
-    for fate, stays in (
-        (Fate.SOURCE, known[rows["source"]] if len(known) else np.ones(0, bool)),
-        (Fate.DIFFICULTY, allowed),
-        (Fate.REASONING, rows["reasoning"] | (not chosen.reasoning)),
-    ):
-        rows["fate"][(rows["fate"] == Fate.KEPT) & ~stays] = fate
-
-
-def draw(keys: Keys, inputs: Sequence[Input], owners: Array, settings: Settings) -> list[str]:
-    """Draw as much as the settings say; return where there was less.
-
-    Args:
-        keys: of all rows.
-        inputs: the data sets.
-        owners: number of the input of each unit.
-        settings: amounts.
-    """
-    rows = keys.rows
-    notes: list[str] = []
-    score = hashes(settings.seed, "draw", rows["uid"])
-    stay = rows["fate"] == Fate.KEPT
-    for names, share in settings.fraction.items():
-        pool = _pool(keys, stay, names, "fraction", notes)
-        rows["fate"][pool[score[pool] >= share * 2.0**64]] = Fate.NOT_DRAWN
-    wanted = {
-        f"take.{names}": (_pool(keys, stay, names, "take", notes), number)
-        for names, number in settings.take.items()
-    }
-    if any(item.weight is not None for item in inputs):
-        owner = owners[rows["unit"]]
-        pools = [np.flatnonzero(stay & (owner == number)) for number in range(len(inputs))]
-        wanted = _weighted(inputs, pools, settings.rows)
-    elif settings.rows is not None:
-        wanted = {"rows": (np.flatnonzero(stay), settings.rows)}
-    for name, (pool, number) in wanted.items():
-        if len(pool) < number:
-            notes.append(f"{name}: {number:,} asked for, {len(pool):,} there")
-        strata = np.zeros(len(pool), np.int64)
-        if "source" in settings.stratify:
-            strata += rows["source"][pool].astype(np.int64) * 1000
-        if "difficulty" in settings.stratify:
-            strata += rows["difficulty"][pool]
-        rows["fate"][pool] = Fate.NOT_DRAWN
-        rows["fate"][pool[_lowest(score[pool], strata, number)]] = Fate.KEPT
-    return notes
-
-
-def _pool(keys: Keys, stay: Array, names: str, key: str, notes: list[str]) -> Array:
-    asked = names.split("+")
-    there = [name for name in asked if name in keys.sources]
-    if not there:
-        known = ", ".join(keys.sources) or "none"
-        raise MixError(f"{key}.{names}: no such source in the inputs; there are: {known}")
-    if missing := [name for name in asked if name not in there]:
-        notes.append(f"{key}.{names}: no {', '.join(missing)} in the inputs")
-    codes = [keys.sources.index(name) for name in there]
-    return np.flatnonzero(stay & np.isin(keys.rows["source"], codes))
-
-
-def _weighted(
-    inputs: Sequence[Input], pools: Sequence[Array], total: int | None
-) -> dict[str, tuple[Array, int]]:
-    weights = [item.weight or 0.0 for item in inputs]
-    scale = min(len(pool) / weight for pool, weight in zip(pools, weights, strict=True))
-    if scale == 0:
-        empty = next(item for item, pool in zip(inputs, pools, strict=True) if not len(pool))
-        raise MixError(f"{empty.path}: none of its rows may stay, so no mix has these weights")
-    if total is not None and total > scale * sum(weights):
-        most = int(scale * sum(weights))
-        raise MixError(f"rows={total}: with these weights there are {most:,}; ask for fewer")
-    scale = total / sum(weights) if total is not None else scale
-    return {
-        str(item.path): (pool, int(weight * scale + 1e-6))
-        for item, pool, weight in zip(inputs, pools, weights, strict=True)
-    }
-
-
-def _lowest(score: Array, strata: Array, number: int) -> Array:
-    """Return the places of the ``number`` lowest scores, each stratum in its proportion."""
-    _, place, sizes = np.unique(strata, return_inverse=True, return_counts=True)
-    exact = sizes * (min(number, len(score)) / max(len(score), 1))
-    quota = np.floor(exact + 1e-9).astype(int)  # then the largest remainders, the first of equals
-    left = min(number, len(score)) - quota.sum()
-    quota[np.argsort(quota - exact, kind="stable")[:left]] += 1
-    order = np.lexsort((score, place))
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen: Array = order[rank < quota[place[order]]]
-    return chosen
-
-
-def groups(keys: Keys, stock: int | None) -> Array:
-    """Return the group of each row: rows with a key in common, and whoever is tied to them.
-
-    A group's number is its lowest key, of media where it has any: it seldom changes as it grows.
-    """
-    links = keys.links if stock is None else keys.links[~_stock(keys, stock)]
-    links = links[np.argsort(links["key"], kind="stable")]
-    same = np.flatnonzero(links["key"][1:] == links["key"][:-1])
-    above = array("l", range(len(keys.rows)))
-
-    def top(row: int) -> int:
-        while above[row] != row:
-            above[row] = row = above[above[row]]
-        return row
-
-    ends = (array("I", links["row"][same + step].tobytes()) for step in (0, 1))
-    for one, other in zip(*ends, strict=True):
-        above[top(one)] = top(other)
-    root = np.fromiter(map(top, range(len(above))), np.int64, len(above))
-    names = np.full((2, len(above)), np.iinfo("u8").max, "u8")
-    for kind in (0, 1):
-        chosen = keys.links[keys.links["media"] == bool(kind)]
-        np.minimum.at(names[kind], root[chosen["row"]], chosen["key"])
-    shown = names[1][root] < np.iinfo("u8").max
-    return np.where(shown, names[1][root], names[0][root])
-
-
-def _stock(keys: Keys, most: int) -> Array:
-    """Say which links are questions about more different media than ``most``."""
-    links = keys.links
-    question = np.zeros(len(keys.rows), "u8")
-    question[links["row"][~links["media"]]] = links["key"][~links["media"]]
-    shown = links[links["media"]]
-    pairs = np.unique(np.stack([question[shown["row"]], shown["key"]]), axis=1)
-    asked, counts = np.unique(pairs[0], return_counts=True)
-    with_media = np.isin(np.arange(len(keys.rows)), shown["row"])[links["row"]]
-    stock: Array = ~links["media"] & with_media & np.isin(links["key"], asked[counts > most])
-    return stock
-
-
-def split(keys: Keys, settings: Settings, notes: list[str]) -> dict[str, Array]:
-    """Return the rows of each part, in their order; add to the notes where groups are in the way.
-
-    Raises:
-        MixError: when a part has none.
-    """
-    rows, shares = keys.rows, settings.split
-    stay = np.flatnonzero(rows["fate"] == Fate.KEPT)
-    if not len(stay):
-        reasons = ", ".join(f"{name} {number:,}" for name, number in fates(keys))
-        raise MixError(f"no row stays ({reasons or 'the inputs have none'})")
-    group = groups(keys, settings.stock)[stay]
-    names, place, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    edges = np.cumsum(list(shares.values())) * 2.0**64
-    drawn = np.searchsorted(edges[:-1], hashes(settings.seed, "part", names), side="right")
-    order = hashes(settings.seed, "order", rows["uid"][stay])
-    parts = {}
-    for number, name in enumerate(shares):
-        there = np.flatnonzero(drawn[place] == number)
-        parts[name] = stay[there[np.lexsort((rows["uid"][stay][there], order[there]))]]
-        if not len(there):
-            raise MixError(
-                f"split.{name}: no row; the {len(stay):,} rows are in {len(names):,} groups, tied "
-                f"by an image or a question, and the largest holds {sizes.max():,}. {_STOCK}"
-            )
-    if len(shares) > 1 and sizes.max() > _LARGE * min(shares.values()) * len(stay):
-        notes.append(
-            f"split: {sizes.max():,} of {len(stay):,} rows are one group, tied by images or "
-            f"questions, so the parts are not of the sizes asked for. {_STOCK}"
-        )
-    return parts
-
-
-# The second pass: rows into shards.
 
 
 def spool_unit(unit: Unit, root: Path, wanted: Array, path: Path) -> Array:
@@ -647,34 +169,6 @@ def mix(
     result = {"parts": found, "dropped": dict(fates(keys)), "notes": notes}
     write_text(out / PLAN, _json({"plan": plan, "result": result}))
     return Mix(keys, parts, shards, reused, notes)
-
-
-def counts(keys: Keys, part: Array) -> dict[str, Any]:
-    """Return how many rows a part has, by source, label and difficulty."""
-    rows = keys.rows[part]
-    sources = np.bincount(rows["source"], minlength=len(keys.sources)).tolist()
-    labels = np.bincount(rows["label"], minlength=3).tolist()
-    values, numbers = np.unique(rows["difficulty"], return_counts=True)
-    order = sorted(zip(values.tolist(), numbers.tolist(), strict=True), key=lambda x: x[0] % 1000)
-    return {
-        "rows": len(part),
-        "sources": {name: n for name, n in zip(keys.sources, sources, strict=True) if n},
-        "labels": {"1": labels[1], "2": labels[2]},
-        "difficulty": {difficulty_name(value): n for value, n in order},
-    }
-
-
-def difficulty_name(value: int) -> str:
-    """Return what people call a difficulty."""
-    return {UNKNOWN: "unknown", UNSOLVED: "unsolved"}.get(value, str(value))
-
-
-def fates(keys: Keys) -> list[tuple[str, int]]:
-    """Return how many rows were dropped for each reason."""
-    found = Counter(reason for _, reason, _ in keys.bad)
-    for fate, name in REASONS.items():
-        found[name] = int((keys.rows["fate"] == fate).sum())
-    return [(name, number) for name, number in found.items() if number]
 
 
 def write_dropped(path: Path, keys: Keys, units: Sequence[Unit], twins: Mapping[int, int]) -> None:
