@@ -22,7 +22,7 @@ from r1reward.verdict import Verdict, parse_verdict
 Row = Mapping[str, Any]
 _FRAMES = 4  # of a video
 FILTERS = {
-    "all": "all",
+    "": "all",
     "right": "right in every order",
     "wrong": "wrong in some order",
     "flipped": "flips with the order",
@@ -76,7 +76,7 @@ def _item(item: Item, asked: Sequence[tuple[Call, Sequence[Row]]]) -> dict[str, 
     return {
         "index": item.index,
         "id": item.id,
-        "groups": [item.groups.get("official", item.subgroup)],
+        "facets": {"group": item.groups.get("official", item.subgroup)},
         "question": stored.question,
         "responses": list(stored.responses),  # the better one first; prompts say where it stood
         "prompts": prompts,

@@ -92,7 +92,13 @@ def _rows(judgements: Mapping[str, Any], image: Any) -> Iterator[list[Any]]:
             for vote in prompt["votes"]:
                 right = None if vote["choice"] is None else vote["choice"] == prompt["better"]
                 yield [
-                    *(item["index"], item["id"], item["groups"][0], picture, item["question"]),
+                    *(
+                        item["index"],
+                        item["id"],
+                        item["facets"]["group"],
+                        picture,
+                        item["question"],
+                    ),
                     *item["responses"],
                     *(prompt["better"], vote["choice"], right, vote["text"]),
                 ]

@@ -1,30 +1,6 @@
-"use strict";
-// Texts are data: they enter the page as text nodes only, never as markup.
+// Shows what a judge said about each item.
 (() => {
   const { items, images } = JSON.parse(document.getElementById("data").textContent);
-  const root = document.getElementById("browser");
-  const list = root.querySelector(".list");
-  const select = root.querySelector("select");
-  const search = root.querySelector("input");
-  const filters = [...root.querySelectorAll("[data-filter]")];
-  const PAGE = 10;
-  const state = { filter: "all", group: "", text: "", page: 0 };
-
-  const element = (tag, className, text) => {
-    const made = document.createElement(tag);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  };
-
-  const haystack = (item) => [item.id, item.question, ...item.responses,
-    ...item.prompts.flatMap((prompt) => prompt.votes.map((vote) => vote.text))].join("\n").toLowerCase();
-  items.forEach((item) => { item.haystack = haystack(item); });
-
-  const chosen = () => items.filter((item) =>
-    (state.filter === "all" || item.tags.includes(state.filter)) &&
-    (!state.group || item.groups.includes(state.group)) &&
-    (!state.text || item.haystack.includes(state.text)));
 
   const voteView = (vote, better) => {
     const box = element("div", "vote");
@@ -58,7 +34,7 @@
     const box = element("article");
     const head = element("header");
     head.append(element("b", "", `#${item.index + 1}`), element("span", "id", item.id),
-      ...item.tags.map((tag) => element("span", `tag ${tag}`, tag)), element("span", "id", item.groups[0]));
+      ...item.tags.map((tag) => element("span", `tag ${tag}`, tag)), element("span", "id", item.facets.group));
     const content = element("div", item.images.length ? "content shown" : "content");
     if (item.images.length) {
       const media = element("div", "media");
@@ -96,25 +72,6 @@
     return box;
   };
 
-  const draw = () => {
-    const found = chosen();
-    const pages = Math.max(1, Math.ceil(found.length / PAGE));
-    state.page = Math.min(Math.max(state.page, 0), pages - 1);
-    list.replaceChildren(...found.slice(state.page * PAGE, (state.page + 1) * PAGE).map(card));
-    if (!found.length) list.append(element("p", "faint", "None."));
-    root.querySelector(".count").textContent = `${found.length} of ${items.length}`;
-    root.querySelector(".pages:last-child span").textContent = `page ${state.page + 1} of ${pages}`;
-    filters.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.filter === state.filter)));
-  };
-
-  const change = (what) => { Object.assign(state, { page: 0 }, what); draw(); };
-  [...new Set(items.flatMap((item) => item.groups))].sort().forEach((name) => select.append(element("option", "", name)));
-  filters.forEach((button) => button.addEventListener("click", () => change({ filter: button.dataset.filter })));
-  select.addEventListener("change", () => change({ group: select.selectedIndex ? select.value : "" }));
-  search.addEventListener("input", () => change({ text: search.value.toLowerCase() }));
-  root.querySelectorAll("[data-step]").forEach((button) => button.addEventListener("click", () => {
-    change({ page: state.page + Number(button.dataset.step) });
-    root.scrollIntoView();
-  }));
-  draw();
+  browse(items, card, (item) => [item.id, item.question, ...item.responses,
+    ...item.prompts.flatMap((prompt) => prompt.votes.map((vote) => vote.text))]);
 })();
