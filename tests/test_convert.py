@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from r1reward.config import REPO
-from r1reward.data.convert import ConvertError, Job, convert, order
+from r1reward.data.conversion import Job, order
+from r1reward.data.convert import ConvertError, convert
 from r1reward.data.shards import read_manifest
 from r1reward.data.sources.mm_rlhf import MMRLHF
 from r1reward.data.sources.plain import Plain
@@ -541,7 +542,7 @@ def test_what_cannot_be_used_is_one_message(arguments, says):
 
 
 def test_the_bench_measures_the_command(tmp_path):
-    arguments = ["rows=300", "workers=1", f"out={tmp_path}"]
+    arguments = ["rows=300", "workers=2", f"out={tmp_path}"]
     bench = [sys.executable, "-m", "tools.bench_data", *arguments]
     shown = subprocess.run(bench, cwd=REPO, check=True, capture_output=True, text=True).stdout
     [folder] = tmp_path.iterdir()

@@ -35,7 +35,8 @@ from r1reward.data.findings import ERRORS, WARNINGS
 from r1reward.data.pictures import examine
 from r1reward.data.shards import SCHEMA, read_manifest, write_shard
 from r1reward.data.tokens import LengthError, PromptLength
-from r1reward.data.validation import ValidationError, balance, coin, in_order, parts_of
+from r1reward.data.validation import balance, coin, parts_of
+from r1reward.data.workers import WorkerError, in_order
 from r1reward.prompt import build_messages
 from r1reward.record import Media, Record, read_records
 from r1reward.rows import Unit
@@ -419,7 +420,7 @@ def test_a_prompt_may_have_as_many_tokens_as_it_has(run, data, tmp_path):
 
 
 def test_a_process_that_is_killed_is_named():
-    with pytest.raises(ValidationError, match="set fewer workers"):
+    with pytest.raises(WorkerError, match="set fewer workers"):
         list(in_order(os._exit, [(1,), (1,)], 2))
 
 

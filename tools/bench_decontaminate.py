@@ -8,7 +8,6 @@ prompts. Intervals are Wilson's, 95%.
 import base64
 import io
 import json
-import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -42,6 +41,7 @@ from tools.planted import (
     Picture,
     prompt,
     scaled,
+    seeded,
 )
 
 SCHEMA = 1
@@ -76,8 +76,8 @@ def find_copies(
     """Return how many changed images are found, and the strangers that are found with them."""
     found, alone, wrong = 0, 0, set[tuple[int, int]]()
     for number, image in enumerate(images):
-        changed = CHANGES[name](image, random.Random(f"{seed}/{name}/{number}"))
-        alone += imagehash.phash(changed) - imagehash.phash(image) <= _PHASH_BITS
+        changed = CHANGES[name](image, seeded(seed, name, number))
+        alone += int(imagehash.phash(changed) - imagehash.phash(image)) <= _PHASH_BITS
         matches = {match.image for match in index.find(changed, least)}
         found += number in matches
         wrong |= {(number, other) for other in matches if strangers(number, other)}
@@ -113,7 +113,7 @@ def photos(rules: Rules, limit: int | None, seed: int, live: Live) -> tuple[list
     apart = {pair for pair in pairs if shown.strangers(*pair)}
     alike: set[tuple[int, int]] = set()
     for number, image in enumerate(shown.images):
-        matches = index.find(scaled(image, random.Random(0), 0.5), least)
+        matches = index.find(scaled(image, seeded(), 0.5), least)
         alike |= {tuple(sorted((number, match.image))) for match in matches}
     wrongly = [
         Found("different things, pairs of photos", len(alike & apart), len(apart)),
@@ -128,7 +128,7 @@ def drawings(rules: Rules, count: int, seed: int, live: Live) -> tuple[list[Foun
     copies, wrongly = [], []
     for kind, draw in DRAWINGS.items():
         live(kind)
-        images = [draw(random.Random(f"{seed}/{kind}/{number}")) for number in range(count)]
+        images = [draw(seeded(seed, kind, number)) for number in range(count)]
         index, wrong = index_of(images), set[tuple[int, int]]()
         for name in DRAWING_CHANGES:
             found, others = find_copies(images, index, name, rules.image_similarity, seed, ne)
@@ -140,7 +140,7 @@ def drawings(rules: Rules, count: int, seed: int, live: Live) -> tuple[list[Foun
 
 def prompts(rules: Rules, count: int, seed: int) -> tuple[list[Found], list[Found]]:
     """Return what is found of copies of prompts, and what of others of the same make."""
-    rng = random.Random(seed)
+    rng = seeded(seed)
     texts = [prompt(rng, rng.randint(1, 4)) for _ in range(2 * count)]
     planted, others = texts[:count], texts[count:]
     index = PromptIndex(planted, [str(n) for n in range(count)], rules.common_images)
@@ -170,7 +170,7 @@ class Speed:
 def speed(count: int, least: float, live: Live) -> list[Speed]:
     """Return how fast photos are looked for among ``count`` other images."""
     shown = Photos(None).images
-    rng = random.Random(0)
+    rng = seeded()
     others = []
     for number in range(count):
         live(f"index, image {number:,} of {count:,}")

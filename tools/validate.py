@@ -7,11 +7,8 @@ some are bad, 2 when nothing could be checked. Warnings do not change it.
 
 import hashlib
 import json
-import os
-import resource
 import shlex
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -23,7 +20,6 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -34,8 +30,9 @@ from r1reward.data.findings import ERRORS, WARNINGS, Finding
 from r1reward.data.repair import QUARANTINE, is_done, write_good
 from r1reward.data.tokens import LengthError
 from r1reward.data.validation import Part, Validation, ValidationError, check, parts_of
+from r1reward.data.workers import WorkerError, peak_bytes, workers_of
 from r1reward.files import replacing
-from r1reward.progress import clock, console_on
+from r1reward.progress import Live, console_on
 from r1reward.rows import RowError
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
@@ -48,9 +45,9 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         SystemExit: with status 1 when rows are bad.
     """
-    console, began = console_on(sys.stdout), time.monotonic()
+    console = console_on(sys.stdout)
     files, media_root = _inputs(cfg)
-    rules = _rules(cfg)
+    rules, workers = _rules(cfg), workers_of(cfg.workers)
     parts, lost, found = parts_of(files, media_root)
     if cfg.report and Path(cfg.report).resolve() in {file.resolve() for file in found}:
         raise ConfigError(f"report={cfg.report}: that is what is checked; name another file")
@@ -58,15 +55,14 @@ def validate(cfg: DictConfig) -> None:
     if cfg.fix and is_done(Path(cfg.out), facts):
         console.print(f"{cfg.out}: made from the same files before, nothing to do", markup=False)
         return
-    workers = cfg.workers or os.cpu_count() or 1
     validation = Validation(cfg.near_duplicates)
-    with _Report(console, cfg.report, cfg.shown) as report, _Line(console, len(parts)) as line:
+    with _Report(console, cfg.report, cfg.shown) as report, Live(console) as live:
         report.add(validation.note(lost))
-        for unit in check(parts, rules, workers):
+        for done, unit in enumerate(check(parts, rules, workers), start=1):
             report.add(validation.add(unit))
-            line.show(validation)
+            live(_line(validation, done, len(parts), live.seconds))
         report.add(validation.finish(found))
-    console.print(table(validation, time.monotonic() - began))
+    console.print(table(validation, live.seconds))
     if cfg.fix:
         command = shlex.join(["python", "-m", "tools.validate", *sys.argv[1:]])
         rows, dropped = write_good(
@@ -104,8 +100,6 @@ def _rules(cfg: DictConfig) -> Rules:
         raise ConfigError("fix=true and out=folder go together")
     if cfg.languages and (unknown := sorted({*cfg.languages} - known_languages())):
         raise ConfigError(f"languages: nobody knows {', '.join(unknown)}; give codes like en, zh")
-    if cfg.workers is not None and cfg.workers < 1:
-        raise ConfigError(f"workers={cfg.workers}: give a number of processes, or null")
     return Rules(
         cfg.max_tokens, cfg.processor, fewest, most, tuple(cfg.languages), near is not None
     )
@@ -168,38 +162,12 @@ class _Report:
         self._console.print(f"[yellow]warning[/] {escape(text)}", soft_wrap=True)
 
 
-class _Line:
-    """How far it is: a live line on a terminal, else a plain one every ten seconds."""
-
-    def __init__(self, console: Console, units: int) -> None:
-        self._console, self._units, self._done = console, units, 0
-        self._began = self._said = time.monotonic()
-        self._status: Status | None = None
-
-    def __enter__(self) -> "_Line":
-        if self._console.is_terminal:
-            self._status = self._console.status("starting")
-            self._status.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def show(self, validation: Validation) -> None:
-        """Show that one more unit is done."""
-        self._done += 1
-        now = time.monotonic()
-        passed = now - self._began
-        text = (
-            f"{clock(passed)} {self._done}/{self._units} parts, {validation.rows:,} rows "
-            f"({validation.rows / max(passed, 1e-9):,.0f}/s), {validation.errors:,} errors"
-        )
-        if self._status is not None:
-            self._status.update(text)
-        elif now - self._said > _EVERY:
-            self._said = now
-            self._console.print(text, markup=False)
+def _line(validation: Validation, done: int, units: int, seconds: float) -> str:
+    rate = validation.rows / max(seconds, 1e-9)
+    return (
+        f"{done}/{units} parts, {validation.rows:,} rows ({rate:,.0f}/s), "
+        f"{validation.errors:,} errors"
+    )
 
 
 def table(validation: Validation, seconds: float) -> Table:
@@ -229,11 +197,7 @@ def _numbers(validation: Validation, seconds: float) -> Iterator[tuple[str, str]
         middle, longest = np.median(tokens), tokens.max()
         yield "tokens of a prompt", f"{middle:,.0f} in the middle, {longest:,} at most"
     yield "time", f"{seconds:.1f} s, {validation.rows / max(seconds, 1e-9):,.0f} rows/s"
-    own, largest = (
-        resource.getrusage(who).ru_maxrss / 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    yield "peak memory", f"{own:,.0f} MiB, of the largest worker {largest:,.0f} MiB"
+    yield "peak memory", f"{peak_bytes() >> 20:,} MiB at most in a process"
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -248,7 +212,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 1 when rows are bad, 2 when nothing could be checked.
     """
-    run_command("validate", validate, RowError, ValidationError, LengthError)
+    run_command("validate", validate, RowError, ValidationError, LengthError, WorkerError)
 
 
 if __name__ == "__main__":

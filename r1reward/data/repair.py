@@ -13,7 +13,8 @@ from typing import Any
 
 from r1reward.data.findings import Finding
 from r1reward.data.shards import Shard, read_manifest, write_manifest, write_shard
-from r1reward.data.validation import Part, ValidationError, in_order
+from r1reward.data.validation import Part, ValidationError
+from r1reward.data.workers import in_order
 from r1reward.files import replacing
 from r1reward.record import Media, Record
 from r1reward.rows import Row, RowError, Unit, read_unit
@@ -90,7 +91,7 @@ def write_good(
     total, dropped = Written(), 0
     with replacing(folder / QUARANTINE) as path, open(path, "w", encoding="utf-8") as file:
         file.writelines(_line(finding.where, [finding], None) for finding in lost)
-        for written in in_order(write_units, tasks, workers):
+        for written in in_order(write_units, tasks, min(workers, len(tasks))):
             shards += [written.shard] if written.shard else []
             total.sources.update(written.sources)
             total.reasons.update(written.reasons)

@@ -31,7 +31,7 @@ class Rules:
         image_similarity: of near images, at least.
         prompt_similarity: of near prompts, at least.
         specific_shingles: in common with a prompt that suffices without an image.
-        common_images: shingles of prompts about more different images do not count.
+        common_images: phrases of prompts about more different images do not count.
     """
 
     drop: Literal["either", "both"]

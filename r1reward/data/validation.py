@@ -1,17 +1,12 @@
 """Checks of a whole data set: its rows in parallel, then what only all of them together show."""
 
 import math
-import multiprocessing
-import signal
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +14,7 @@ from numpy.typing import NDArray
 from r1reward.data.checks import Rules, UnitReport, check_unit
 from r1reward.data.duplicates import NearDuplicates, repeated
 from r1reward.data.findings import Finding
+from r1reward.data.workers import in_order
 from r1reward.rows import RowError, Unit, cut, files_of
 
 # A fair coin gives labels as unequal as those that are reported in one data set of ten thousand.
@@ -209,39 +205,8 @@ def check(parts: Sequence[Part], rules: Rules, workers: int) -> Iterator[UnitRep
     """Check parts in so many processes; yield their reports in order.
 
     Raises:
-        ValidationError: when a process was killed.
+        WorkerError: when a process died.
         LengthError: when the model has no processor.
     """
-    return in_order(check_unit, [(part.unit, part.root, rules) for part in parts], workers)
-
-
-def in_order(
-    function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], workers: int
-) -> Iterator[_T]:
-    """Yield ``function(*task)`` for each task, in their order, from so many processes.
-
-    Raises:
-        ValidationError: when a process was killed.
-    """
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        yield from (function(*task) for task in tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    waiting, running = iter(tasks), deque[Future[_T]]()
-    # Ctrl-C ends the processes at once and without a trace; this one says what happened.
-    ending = (signal.SIGINT, signal.SIG_DFL)
-    with ProcessPoolExecutor(workers, context, signal.signal, ending) as pool:
-        try:
-            for task in islice(waiting, 2 * workers):
-                running.append(pool.submit(function, *task))
-            while running:
-                result = running.popleft().result()
-                running.extend(pool.submit(function, *task) for task in islice(waiting, 1))
-                yield result
-        except BrokenProcessPool:
-            raise ValidationError(
-                "a worker process was killed, perhaps for lack of memory: set fewer workers"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    tasks = [(part.unit, part.root, rules) for part in parts]
+    return in_order(check_unit, tasks, min(workers, len(tasks)))

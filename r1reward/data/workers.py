@@ -21,7 +21,7 @@ class WorkerError(ValueError):
 
 def workers_of(number: int | None) -> int:
     """Return a number of processes: the one configured, or one for each core at hand."""
-    if number is not None and number < 1:
+    if number is not None and (type(number) is not int or number < 1):
         raise WorkerError(f"workers={number}: give 1 or more, or null")
     return number or len(os.sched_getaffinity(0))
 
