@@ -34,10 +34,10 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep data eval compare show export convert annotate validate doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sweep data eval compare show export convert annotate decontaminate mix data-page validate bench-eval doctor test test-slow lint fmt clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make train EXP=stablereinforce CLUSTER=gpu8 MODEL=qwen2_5_vl_7b DATA=r1_reward_rl'
 
@@ -71,6 +71,9 @@ eval: $(READY) ## Judge a benchmark: BENCH, JUDGE=hf|vllm|openai, PROTOCOL, MODE
 	@$(BIN)/python -m eval.run benchmark=$(BENCH) protocol=$(PROTOCOL) \
 	  $(if $(JUDGE),judge=$(JUDGE)) $(if $(MODEL_PATH),judge.model=$(MODEL_PATH)) $(ARGS)
 
+bench-eval: $(READY) ## Speed of evaluation beside plain vLLM and transformers
+	@$(BIN)/python -m tools.bench_eval $(ARGS)
+
 compare: $(READY) ## Set evaluations side by side, with paired tests: RUNS="runs/eval/.../a .../b"
 	@$(BIN)/python -m eval.compare $(RUNS)
 
@@ -85,6 +88,15 @@ convert: $(READY) ## A public preference set as a training set: SOURCE, OUT, ARG
 
 annotate: $(READY) ## How many attempts an expert model needs for each record: FILE, OUT, JUDGE, ARGS
 	@$(BIN)/python -m tools.annotate input=$(FILE) out=$(OUT) $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
+
+decontaminate: $(READY) ## Take out of a data set what is in the benchmarks: FILE, OUT, ARGS
+	@$(BIN)/python -m tools.decontaminate input=$(FILE) out=$(OUT) $(ARGS)
+
+mix: $(READY) ## Select, sample and split data sets: ARGS="inputs=[a,b] out=..."
+	@$(BIN)/python -m tools.mix $(ARGS)
+
+data-page: $(READY) ## One page that shows a data set: FILE, OUT=page.html
+	@$(BIN)/python -m tools.data_page input=$(FILE) out=$(OUT) $(ARGS)
 
 validate: $(READY) ## Check a data set and list every bad row: FILE=... or DATA=..., ARGS
 	@$(BIN)/python -m tools.validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)

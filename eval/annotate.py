@@ -37,7 +37,7 @@ class PresetError(ValueError):
 
 @dataclass(frozen=True)
 class Preset:
-    """How records are attempted: keys of conf/annotate/preset.
+    """How records are attempted: keys of conf/eval/preset.
 
     Every attempt is sampled alike. A greedy first one would be right or wrong for certain, and
     the number of attempts would no longer follow from one probability of being right.

@@ -139,7 +139,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 1 when images are missing, 2 when nothing is usable.
     """
-    run_command("eval", fetch, FetchError, BenchmarkError)
+    run_command("eval/eval", fetch, FetchError, BenchmarkError)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    run_command("eval", _action, *_UNUSABLE)
+    run_command("eval/eval", _action, *_UNUSABLE)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ def run_command(
     """Compose ``conf/<name>.yaml`` with the overrides of the command line, and run ``action``.
 
     Args:
-        name: the primary configuration.
+        name: the primary configuration; groups are looked for beside it, so that one in a folder,
+            such as ``eval/annotate``, has groups of its own.
         action: takes the resolved configuration.
         unusable: errors that tell a person what to change, beside those of the configuration.
 
@@ -44,7 +45,8 @@ def run_command(
 
     config.register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise: Hydra's own report shows its internals
-    entry = hydra.main(config_path=str(config.CONF), config_name=name, version_base="1.3")
+    path = config.CONF / name
+    entry = hydra.main(config_path=str(path.parent), config_name=path.name, version_base="1.3")
     try:
         entry(resolved)()
     except errors as problem:

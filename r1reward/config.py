@@ -24,8 +24,8 @@ class ConfigError(ValueError):
 
 
 def groups() -> dict[str, list[str]]:
-    """Return the options of every configuration group of ours, sorted."""
-    folders = sorted(path for path in CONF.iterdir() if path.is_dir())
+    """Return the options of every configuration group of training, sorted."""
+    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "eval")
     return {
         folder.name: sorted(option.stem for option in folder.glob("*.yaml")) for folder in folders
     }

@@ -100,7 +100,8 @@ def _alive(pid: int) -> bool:
 def main(token: str, scratch: Path) -> None:
     """Watch until the launcher is gone, then clean up."""
     segments: set[Path] = set()
-    while True:
+    launcher = os.getppid()
+    while os.getppid() == launcher:  # a process that was forked may hold its end of the pipe
         ready, _, _ = select.select([sys.stdin], [], [], _POLL_SECONDS)
         if ready and not sys.stdin.buffer.read(1):
             break

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from r1reward.config import ConfigError, flatten
+from r1reward.config import ConfigError, count_gpus, flatten
+from r1reward.judges.hosted import HostedJudge
 from r1reward.media import ImageError, check_media
 from r1reward.record import Media, Record, RecordError, scan_records
+from r1reward.rewards.judge_health import JudgeGuard
 
 _GIB = 1 << 30
 # Measured on the tiny model: nine processes that import torch, verl and vLLM.
@@ -34,7 +39,8 @@ def preflight(cfg: Any) -> None:
     """
     _check_plugin()
     _check_secrets(cfg)
-    _check_model(str(cfg.actor_rollout_ref.model.path))
+    _check_model("actor_rollout_ref.model.path", str(cfg.actor_rollout_ref.model.path))
+    _check_reward(cfg)
     for key in ("train_files", "val_files"):
         _check_data(key, cfg.data[key], cfg.data.media_root)
     _check_batches(cfg)
@@ -60,19 +66,57 @@ def _check_secrets(cfg: Any) -> None:
             )
 
 
-def _check_model(path: str) -> None:
+def _check_model(key: str, path: str) -> None:
     if path.endswith("/"):
-        raise ConfigError(f"actor_rollout_ref.model.path={path}: verl refuses the last slash.")
+        raise ConfigError(f"{key}={path}: verl refuses the last slash.")
     local = Path(path)  # as it stands: neither verl nor transformers expands ~
     if local.is_absolute() or path.startswith((".", "~")) or local.is_dir():
         if not (local / "config.json").is_file():
             raise ConfigError(
-                f"actor_rollout_ref.model.path={path}: no config.json there. "
+                f"{key}={path}: no config.json there. "
                 "Give a Hugging Face directory (without ~) or a hub name."
             )
         if not any(local.glob("*.safetensors")):
+            raise ConfigError(f"{key}={path}: no .safetensors weights there.")
+
+
+def _check_reward(cfg: Any) -> None:
+    """Build what the reward processes will build, to hear now what is wrong with it."""
+    try:
+        JudgeGuard(**cfg.run.judge_guard)
+        instantiate(cfg.reward.function)
+        judge = instantiate(cfg.judge)
+    except (InstantiationException, ValueError) as error:
+        raise ConfigError(str(error.__cause__ or error)) from None
+    server = cfg.reward.reward_model
+    wanted = isinstance(judge, HostedJudge)
+    if wanted != bool(server.enable):
+        raise ConfigError(
+            f"reward.reward_model.enable={server.enable} does not fit the judge: verl serves "
+            "judge=hosted and no other. Choose the judge, and leave that key alone."
+        )
+    if wanted:
+        _check_model("judge.model", str(cfg.judge.model))
+        _check_judge_server(cfg, server)
+
+
+def _check_judge_server(cfg: Any, server: Any) -> None:
+    for key, needed in (("enable_resource_pool", True), ("rollout.free_cache_engine", False)):
+        if OmegaConf.select(server, key) != needed:
             raise ConfigError(
-                f"actor_rollout_ref.model.path={path}: no .safetensors weights there."
+                f"reward.reward_model.{key} must be {str(needed).lower()}: judge=hosted answers "
+                "while responses are still generated, on GPUs of its own, and never sleeps."
+            )
+    ray = cfg.ray_kwargs.ray_init
+    if ray.get("address") is None:
+        there = count_gpus() if ray.num_gpus is None else int(ray.num_gpus)
+        training = int(cfg.trainer.n_gpus_per_node * cfg.trainer.nnodes)
+        judging = int(server.n_gpus_per_node * server.nnodes)
+        if training + judging > there:
+            raise ConfigError(
+                f"training takes {training} GPUs (trainer.n_gpus_per_node) and the judge "
+                f"{judging} (reward.reward_model.n_gpus_per_node); there are {there}. Lower one of "
+                "them, or choose judge=openai with a server elsewhere."
             )
 
 

@@ -25,6 +25,8 @@ _SHOWN = {
     "accuracy": "reward/acc/mean",
     "format": "reward/format/mean",
     "consistency": "reward/consistency/mean",
+    "judge failures": "judge/failure_rate",
+    "judge p95": "judge/latency_p95",
     "tokens": "response_length/mean",
     "filtered": "advantage/filtered",
     "pre-clipped": "actor/preclip_frac",

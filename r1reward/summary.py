@@ -17,12 +17,27 @@ _PARTS = {
     "format": "reward/format/mean",
     "consistency": "reward/consistency/mean",
     "parse failures": "reward/parse_failure/mean",
-    "judge failures": "reward/judge_failure/mean",
+    "consistent when right": "judge/consistent_right",
+    "consistent when wrong": "judge/consistent_wrong",
     "response tokens": "response_length/mean",
     "advantages filtered": "advantage/filtered",
     "ratios pre-clipped": "actor/preclip_frac",
     "ratios clipped": "actor/pg_clipfrac",
     "gradient norm": "actor/grad_norm",
+}
+_JUDGE_TOTALS = {
+    "calls": "judge/calls",
+    "cache hits": "judge/cache_hits",
+    "retries": "judge/retries",
+    "tokens": "judge/tokens",
+    "failures": "judge/failures",
+}
+_JUDGE_MEANS = {
+    "failure rate": "judge/failure_rate",
+    "latency p50, seconds": "judge/latency_p50",
+    "latency p95, seconds": "judge/latency_p95",
+    "waited for, seconds a step": "judge/exposed_s",
+    "waited for, share of the step": "judge/exposed_share",
 }
 _PHASES = ("gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights", "save_checkpoint")
 
@@ -35,9 +50,9 @@ def accuracy_after(run_dir: RunDir) -> float:
 
 def summary(run_dir: RunDir) -> Group:
     """Return the tables that describe a finished run."""
-    return Group(
-        learning_table(run_dir), training_table(run_dir), startup_table(run_dir), _paths(run_dir)
-    )
+    tables = [learning_table(run_dir), training_table(run_dir), judge_table(run_dir)]
+    shown = [table for table in tables if table is not None]
+    return Group(*shown, startup_table(run_dir), _paths(run_dir))
 
 
 def learning_table(run_dir: RunDir) -> Table:
@@ -70,6 +85,27 @@ def training_table(run_dir: RunDir) -> Table:
         key = f"timing_s/{phase}"
         if any(key in row for row in rows):
             table.add_row(f"{phase}, seconds a step", _mean(first, key), _mean(last, key))
+    return table
+
+
+def judge_table(run_dir: RunDir) -> Table | None:
+    """Return what the judge took and how it failed, or None when it never asked nor failed."""
+    rows = [row["metrics"] for row in _history(run_dir, "train")]
+    rows = [row for row in rows if "judge/failures" in row]
+    if not rows:
+        return None
+    first, last = rows[:_WINDOW], rows[-_WINDOW:]
+    table = Table(title=f"judge ({len(rows)} steps)", title_justify="left")
+    for name in (f"mean of {_WINDOW} steps", "first", "last", "whole run"):
+        table.add_column(name)
+    kinds = sorted({key for row in rows for key in row if key.startswith("judge/failures/")})
+    totals = _JUDGE_TOTALS | {key.removeprefix("judge/"): key for key in kinds}
+    for name, key in totals.items():
+        counts = [{key: row.get(key, 0.0)} for row in rows]
+        whole = f"{sum(row[key] for row in counts):,.0f}"
+        table.add_row(name, _mean(counts[:_WINDOW], key), _mean(counts[-_WINDOW:], key), whole)
+    for name, key in _JUDGE_MEANS.items():
+        table.add_row(name, _mean(first, key), _mean(last, key), _mean(rows, key))
     return table
 
 

@@ -447,7 +447,7 @@ def test_the_papers_preset_is_greedy_three_times_and_says_what_that_means(
 
 def test_a_greedy_local_judge_is_warned_of() -> None:
     register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF / "eval"), version_base="1.3"):
         config = compose("annotate", ["judge=hf", "preset=paper"])
     OmegaConf.resolve(config)
     preset = Preset(**config.preset)
@@ -534,7 +534,7 @@ def test_a_folder_belongs_to_one_annotation(command, tmp_path) -> None:
         (["input=rows.csv", "out=OUT"], "read from .jsonl and .parquet"),
         (["input=TORN", "out=OUT"], "torn.parquet: cannot be read"),
         (["input=NONE", "out=OUT"], "none of its 1 rows is a record"),
-        (["input=NONE", "out=OUT", "judge=rule"], "take constant, hf, openai"),
+        (["input=NONE", "out=OUT", "judge=rule"], "Could not find 'judge/rule'"),
         (["input=NONE", "out=OUT", "judge=openai"], "judge.model"),
         (["input=NONE", "out=OUT", "preset.attempts=0"], "preset.attempts=0"),
         (["input=NONE", "out=OUT", "preset.temperature=-1"], "preset.temperature=-1"),

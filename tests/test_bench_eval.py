@@ -42,7 +42,9 @@ STAYS = {
         Stay(30.0, [Pass(80, 800, 8.0, 1.0), Pass(80, 800, 4.0, 2.5)]),
         Stay(50.0, [Pass(80, 800, 5.0, 0.5)]),
     ],
-    "raw": [Stay(20.0, [Pass(80, 800, 5.0, 1.0), Pass(80, 800, 2.0, 1.0)])],  # 16 and 40
+    "raw": [  # 16 and 40, and with the preparation 8 and 20
+        Stay(20.0, [Pass(80, 800, 5.0, 1.0, 5.0), Pass(80, 800, 2.0, 1.0, 2.0)])
+    ],
     "hf": [Stay(5.0, [Pass(8, 40, 8.0, 1.0), Pass(8, 40, 4.0, 1.0)])],  # 1 and 2
 }
 
@@ -56,6 +58,8 @@ def test_figures_by_hand() -> None:
     assert (ours["startup_seconds"], ours["load"]) == (40, 2.5)
     assert ours["median_over_raw"] == pytest.approx(16 / 28)
     assert ours["best_over_raw"] == pytest.approx(20 / 40)
+    assert ours["median_over_raw_prepared"] == pytest.approx(16 / 14)
+    assert found["raw_prepared"]["best"] == 20
     assert ours["median_over_hf"] == pytest.approx(16 / 1.5)
     assert found["raw"]["median_over_raw"] == 1
     assert found["hf"]["judgements"] == 8
@@ -112,7 +116,7 @@ def test_contestants_have_a_warm_up() -> None:
 
 def check(folder, names, tokens):
     found = written(folder)
-    assert set(found["figures"]) == set(names)
+    assert set(found["figures"]) - {"raw_prepared"} == set(names)
     for name in names:
         [stay] = found["stays"][name]
         assert stay["startup"] > 0

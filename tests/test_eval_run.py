@@ -11,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -308,7 +309,7 @@ def test_other_pixels_are_asked_again(tmp_path) -> None:
     [
         (["benchmark=vlrewardbench", "benchmark.root=nowhere"], "MMInstruction/VL-RewardBench"),
         (["judge=nonsense"], "judge/nonsense"),
-        (["judge=rule"], "take constant, hf, openai"),
+        (["judge=rule"], "Could not find 'judge/rule'"),
         (["judge.model=/nowhere"], "judge.model=/nowhere: no such folder"),
         (["judge=constant", "judge.choice=3"], "judge.choice=3"),
         (["judge=constant", "+judge.colour=red"], "'colour'"),
@@ -354,3 +355,23 @@ def test_the_directory_belongs_to_judge_model_and_protocol(tmp_path) -> None:
 
 def test_a_rate_that_is_not_there_is_a_dash() -> None:
     assert rate_text(None) == "-"
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_leaves_no_engine(tmp_path) -> None:
+    limits = ("limit=40", "protocol.max_tokens=64", "report.judgements=0")
+    process = subprocess.Popen(
+        command(tmp_path / "out", "judge=vllm", *limits), cwd=REPO, env=environment(tmp_path)
+    )
+    journal = tmp_path / "out" / "journal.jsonl"
+    deadline = time.monotonic() + 300
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    engines = psutil.Process(process.pid).children(recursive=True)
+    assert [one for one in engines if "VLLM" in " ".join(one.cmdline())]
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(engines, timeout=60)
+    assert left == []

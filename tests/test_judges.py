@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -10,6 +11,7 @@ import pytest
 from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
+from judge_server import JudgeServer
 from omegaconf import OmegaConf
 
 from r1reward import judges
@@ -18,7 +20,11 @@ from r1reward.judges.none import NoJudge
 from r1reward.judges.rule import RuleJudge, conclusion
 
 CONF = Path(__file__).parent.parent / "conf" / "judge"
-NAMES = sorted(module.name for module in iter_modules(judges.__path__) if module.name != "base")
+NAMES = sorted(
+    module.name
+    for module in iter_modules(judges.__path__)
+    if module.name != "base" and not module.name.startswith("_")
+)
 
 ADVERSARIAL = [
     "",
@@ -36,18 +42,32 @@ ADVERSARIAL = [
 ]
 
 
+@pytest.fixture(scope="module")
+def server():
+    """Who answers the judges that ask somebody."""
+    with JudgeServer() as server:
+        yield server
+
+
 @pytest.fixture(params=NAMES)
-def judge(request):
-    """Every judge there is, built as training builds it."""
-    return instantiate(OmegaConf.load(CONF / f"{request.param}.yaml"))
+def judge(request, server):
+    """Every judge there is, built as training builds it; none remembers an answer."""
+    config = OmegaConf.load(CONF / f"{request.param}.yaml")
+    if "cache" in config:
+        config.cache = None
+    if request.param == "openai":
+        config.base_url = server.url
+    router = {"router": f"127.0.0.1:{server.port}"} if request.param == "hosted" else {}
+    return instantiate(config, **router)
 
 
 def run(judge, cases):
-    return asyncio.run(judge.judge(cases))
+    """The judgements, without what asking took: that differs each time."""
+    return [replace(item, call=None) for item in asyncio.run(judge.judge(cases))]
 
 
 def test_every_judge_is_found_and_configured():
-    assert {"none", "rule"} <= set(NAMES)
+    assert {"none", "rule", "openai"} <= set(NAMES)
     assert {path.stem for path in CONF.glob("*.yaml")} == set(NAMES)
 
 
@@ -71,7 +91,8 @@ def test_concurrent_calls_do_not_mix(judge):
     async def together():
         return await asyncio.gather(*(judge.judge([case]) for case in cases))
 
-    assert [item for [item] in asyncio.run(together())] == run(judge, cases)
+    found = [replace(item, call=None) for [item] in asyncio.run(together())]
+    assert found == run(judge, cases)
 
 
 @pytest.mark.parametrize("answer", [1, 2])

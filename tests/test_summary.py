@@ -11,6 +11,7 @@ from r1reward.progress import Progress, console_on
 from r1reward.runs import RunDir
 from r1reward.summary import (
     accuracy_after,
+    judge_table,
     learning_table,
     startup_table,
     summary,
@@ -111,6 +112,18 @@ def test_progress_is_one_line_for_each_milestone_validation_and_step(run) -> Non
     ]
 
 
+def test_the_line_says_how_the_judge_does_when_it_is_asked(run) -> None:
+    asked = {"judge/calls": 8.0, "judge/failure_rate": 0.125, "judge/latency_p95": 1.5}
+    by_rule = {"judge/judged": 8.0, "judge/consistent_right": 1.0}
+    outage = {"judge/calls": 0.0, "judge/failure_rate": 1.0}  # nobody to ask: no latency
+    lines = follow(run, *(step(n, n, **row) for n, row in enumerate([asked, by_rule, outage])))
+    assert lines == [
+        "00:00:00 step 0/0 judge failures 0.125 judge p95 1.5",
+        "00:00:01 step 1/0",
+        "00:00:02 step 2/0 judge failures 1",
+    ]
+
+
 def test_a_run_of_days_counts_on(run) -> None:
     (line,) = follow(run, event(30 * 3600 + 62, "exporting"))
     assert line == "30:01:02 exporting the model"
@@ -203,6 +216,49 @@ def test_training_shows_the_first_and_the_last_five_steps(run) -> None:
         ("gen, seconds a step", "-", "4"),
         ("update_actor, seconds a step", "-", "1.5"),
     ]
+
+
+def judged(number, calls, failures, **metrics):
+    """A step in which so many calls were made, and so many of ten judgements failed."""
+    totals = {"calls": calls, "retries": 1.0, "tokens": 1000.0, "cache_hits": 2.0}
+    rates = {"failures": failures, "failure_rate": failures / 10, "judged": 10.0}
+    named = {f"judge/{name}": value for name, value in {**totals, **rates, **metrics}.items()}
+    return step(number, **named)
+
+
+def test_the_judges_table_sums_what_is_counted_and_averages_what_is_not(run) -> None:
+    append(run, started(0))
+    waits = {"latency_p50": 0.5, "latency_p95": 2.0, "exposed_s": 0.25, "exposed_share": 0.125}
+    append(run, judged(1, 8.0, 4.0, **waits, **{"failures/timeout": 3.0, "failures/server": 1.0}))
+    append(run, *(judged(n, 6.0, 0.0, **waits) for n in range(2, 7)))
+    table = judge_table(run)
+    assert str(table.title) == "judge (6 steps)"
+    assert cells(table) == [
+        ("calls", "6.4", "6", "38"),  # (8 + 4 * 6) / 5; 8 + 5 * 6
+        ("cache hits", "2", "2", "12"),
+        ("retries", "1", "1", "6"),
+        ("tokens", "1e+03", "1e+03", "6,000"),
+        ("failures", "0.8", "0", "4"),
+        ("failures/server", "0.2", "0", "1"),  # where a kind is not named, there was none
+        ("failures/timeout", "0.6", "0", "3"),
+        ("failure rate", "0.08", "0", "0.0667"),  # 0.4 / 5; 0.4 / 6
+        ("latency p50, seconds", "0.5", "0.5", "0.5"),
+        ("latency p95, seconds", "2", "2", "2"),
+        ("waited for, seconds a step", "0.25", "0.25", "0.25"),
+        ("waited for, share of the step", "0.125", "0.125", "0.125"),
+    ]
+    console = narrow()
+    console.print(summary(run), soft_wrap=True)
+    assert "judge (6 steps)" in printed(console)
+
+
+def test_a_judge_that_asks_nobody_has_no_table(run) -> None:
+    append(run, started(0), step(1, **{"judge/judged": 8.0, "judge/consistent_right": 0.5}))
+    assert judge_table(run) is None
+    assert cells(training_table(run)) == [("consistent when right", "0.5", "0.5")]
+    console = narrow()
+    console.print(summary(run), soft_wrap=True)
+    assert "judge (" not in printed(console)
 
 
 def test_steps_that_a_resume_repeats_count_once(run) -> None:

@@ -116,7 +116,7 @@ def main() -> None:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
     unusable = (PresetError, FolderError, JournalError, JudgeError, RowError, RecordError)
-    run_command("annotate", annotate, *unusable)
+    run_command("eval/annotate", annotate, *unusable)
 
 
 if __name__ == "__main__":

@@ -34,12 +34,21 @@ WARM_UP = {"ours": 16, "raw": 16, "hf": 1, "hf_batch": 1}
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One timed pass; ``load`` is the machine's load average before it."""
+    """One timed pass.
+
+    Attributes:
+        judgements: answers.
+        tokens: of all answers.
+        seconds: what the clock saw.
+        load: the machine's load average before.
+        preparing: seconds before the clock started that made its prompts.
+    """
 
     judgements: int
     tokens: int
     seconds: float
     load: float
+    preparing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +225,17 @@ async def raw(contest: Contest, cfg: DictConfig) -> Stay:
         llm = llm or judge.start(_offline)
         llm.reset_mm_cache()
         llm.reset_prefix_cache()
+        began = time.perf_counter()
         calls = contest.calls(warm_up=warm_up)
         prompts = [judge._prompt(call.item) for call in calls]
         sampling = [judge.sampling(call.votes) for call in calls]
+        preparing = time.perf_counter() - began
         load, began = os.getloadavg()[0], time.perf_counter()
         outputs = llm.generate(prompts, sampling, use_tqdm=False)
         seconds = time.perf_counter() - began
         answers = [answer for output in outputs for answer in output.outputs]
-        return Pass(len(answers), sum(len(answer.token_ids) for answer in answers), seconds, load)
+        tokens = sum(len(answer.token_ids) for answer in answers)
+        return Pass(len(answers), tokens, seconds, load, preparing)
 
     return await contest.stay(one)
 

@@ -2,7 +2,8 @@
 
 Photos are copied, changed, and looked for in an index of all of them; what is found of other photos
 is wrong. The same is done with drawings of one layout, which are harder to tell apart, and with
-prompts. Intervals are Wilson's, 95%.
+prompts. Intervals are Wilson's, 95%. Speed is per second of one core: set OPENBLAS_NUM_THREADS=1,
+as the workers of decontamination have it, or idle threads count as well.
 """
 
 import base64
@@ -179,7 +180,7 @@ def speed(count: int, least: float, live: Live) -> list[Speed]:
         others.append(blend.rotate(rng.choice((0, 180))))
     index, measured = index_of(others), []
     for format_, size in (("JPEG", (640, 480)), ("JPEG", (1024, 768)), ("PNG", (640, 480))):
-        uris = [_file(image.resize(size), format_) for image in shown[:100]]
+        uris = [_file(image.resize(size), format_) for image in shown[: min(count, 100)]]
         opened = _rate(uris, lambda uri: open_image(uri, None))
         found = _rate(uris, lambda uri: index.find(open_image(uri, None), least))
         measured.append(Speed(f"{format_}, {size[0]} x {size[1]}", opened, found))
@@ -231,7 +232,8 @@ def measure(cfg: DictConfig) -> None:
         }
         rates = speed(cfg.images, rules.image_similarity, live)
     for name, (copies, wrongly) in found.items():
-        show(console, f"copies of {name}", copies)
+        what = "prompts that are specific" if name == "prompts" else name
+        show(console, f"copies of {what}", copies)
         show(console, "wrongly found", wrongly)
     for rate in rates:
         console.print(

@@ -43,7 +43,7 @@ def clean(cfg: DictConfig) -> None:
     if not source.exists():
         raise RowError(f"{source}: no such file or folder")
     media_root = Path(given["media_root"] or (source if source.is_dir() else source.parent))
-    benchmarks, absent = benchmarks_of(given["benchmarks"], given["roots"])
+    benchmarks, absent = benchmarks_of(given["benchmarks"], given["roots"] or {})
     for benchmark in benchmarks if rules.images else ():
         require_images(benchmark)
     if absent:
@@ -109,7 +109,10 @@ def benchmarks_of(
         if names is None and not benchmark.root.is_dir():
             absent.append(name)
             continue
-        benchmark.verify()
+        try:
+            benchmark.verify()
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{error} (with this command: roots={{{name}: folder}})") from None
         found.append(benchmark)
     return found, absent
 
@@ -161,7 +164,14 @@ def _by_source(cleaned: Cleaned) -> Table:
         for reason in (*REASONS, *_UNUSABLE)
         if any(reason == other for _, other in total.dropped)
     ]
-    table = Table("source", "in", "out", *reasons, title="rows by source and strongest reason")
+    table = Table(
+        "source",
+        "in",
+        "out",
+        *reasons,
+        title="rows by source and strongest reason",
+        title_justify="left",
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for source in sorted({*total.kept, *(name for name, _ in total.dropped)}):
@@ -177,7 +187,7 @@ def _by_source(cleaned: Cleaned) -> Table:
 
 def _by_benchmark(cleaned: Cleaned) -> Table:
     table = Table("benchmark", "items", "with specific prompts", *REASONS)
-    table.title = "dropped records by benchmark and reason; one can have several"
+    table.title, table.title_justify = "dropped records; one can have several reasons", "left"
     for column in table.columns[1:]:
         column.justify = "right"
     for name, items in cleaned.items.items():

@@ -1,6 +1,7 @@
 """What judges with weights on this machine share: the files, their identity, and the chat."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def locate(model: str, revision: str | None) -> Path:
             f"judge.model={model}: no such folder, and the hub does not give it "
             f"({type(error).__name__}); download it and give its folder"
         ) from None
+
+
+def checkpoint_dtype(folder: Path) -> str:
+    """Return the type of a model's weights, such as ``bfloat16``; ``auto`` if it does not say."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return str(config.get("dtype") or config.get("torch_dtype") or "auto")
 
 
 def fingerprint(folder: Path) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import tempfile
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.item import Item
-from eval.judges._local import LocalJudge
+from eval.judges._local import LocalJudge, checkpoint_dtype
 from eval.judges.base import Answer, Fault, Reply
 from eval.protocol import Call, Protocol
+from r1reward import janitor
 from r1reward.config import count_gpus
 from r1reward.media import ImageError
 
@@ -47,6 +50,7 @@ class VLLMJudge(LocalJudge):
         for key in ("dtype", "quantization"):  # of the engine's settings, these change answers
             if value := self._arguments.get(key):
                 self.identity += f":{value}"
+        self._janitor: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # a tokenizer serves one thread at a time
 
     async def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
@@ -84,8 +88,26 @@ class VLLMJudge(LocalJudge):
         )
 
     def start(self, engine: Callable[..., Any]) -> Any:
-        """Return ``engine(**arguments)`` of this judge's settings, with what a CPU needs."""
-        arguments = {"enable_prefix_caching": True, "seed": self.protocol.seed, **self._arguments}
+        """Return ``engine(**arguments)`` of this judge's settings, with what a CPU needs.
+
+        Its processes end with this one, however it ends.
+        """
+        arguments = {
+            "enable_prefix_caching": True,
+            "seed": self.protocol.seed,
+            # vLLM's own default makes bfloat16 of single precision, which transformers keeps.
+            "dtype": checkpoint_dtype(self.folder),
+            **self._arguments,
+        }
+        token = os.environ[janitor.TOKEN] = uuid.uuid4().hex
+        scratch = Path(tempfile.mkdtemp(prefix="r1reward-judge-"))
+        self._janitor = janitor.start(token, scratch)
+        try:
+            return self._start(engine, arguments)
+        finally:
+            del os.environ[janitor.TOKEN]  # the engine's processes have it
+
+    def _start(self, engine: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if count_gpus() > 0:
             return engine(model=str(self.folder), **arguments)
         for name, value in _CPU_ENVIRONMENT.items():
@@ -97,9 +119,11 @@ class VLLMJudge(LocalJudge):
         return started
 
     async def close(self) -> None:
-        """Stop the engine's process."""
+        """Stop the engine's processes."""
         if "_engine" in self.__dict__:
             self._engine.shutdown()
+        if self._janitor is not None:
+            self._janitor.communicate()
 
     async def _finished(self, prompt: Any, votes: int) -> Any:
         outputs = await self._submitted(prompt, votes)

@@ -99,9 +99,12 @@ def decontaminate(
     items = {one["name"]: one["items"] for one in plan["benchmarks"]}
     if (manifest := _check_folder(out, plan)) is not None:
         total = Part.of(manifest)
+        shutil.rmtree(out / _WORK, ignore_errors=True)  # of a run that was killed at its very end
         return Cleaned(total, items, manifest["specific"], total.rows)
     work, digest = out / _WORK, hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:16]
     write_text(work / "plan.json", json.dumps(plan))
+    for torn in out.glob(".*.part"):
+        torn.unlink()  # what a kill left
     job = Job(work / f"index-{digest}", rules, root, out, work)
     _index(job, references, workers, tick)
     specific = screen_of(job.index, rules).specific()
@@ -231,8 +234,8 @@ def _finish(
             total.add(part)
             with open(job.work / f"{number:05d}.jsonl", "rb") as lines:
                 shutil.copyfileobj(lines, dropped)
-    shutil.rmtree(job.work)
     if not total.kept:
+        shutil.rmtree(job.work)
         with open(job.out / DROPPED, encoding="utf-8") as file:
             first = file.readline().strip()
         lost = any(reason == "media" for _, reason in total.dropped)
@@ -242,4 +245,5 @@ def _finish(
         )
     counted = {name: fact for name, fact in total.facts().items() if name != "shards"}
     write_manifest(job.out, total.shards, **plan, **facts, **counted)
+    shutil.rmtree(job.work)
     return total

@@ -27,13 +27,13 @@ WINDOWS: list[Window] = [(*rows, *columns) for rows, columns in product(_SPANS, 
 _POINTS, _KEPT = 32, 8  # of the DCT
 _FLAT = 1.0  # grey levels: a window whose coefficients together say less shows nothing
 _BANDS = ((0, 22), (22, 21), (43, 21))  # first bit, bits
-_FILES = ("hashes.npy", "band_keys.npy", "band_order.npy")
+_FILES = ("hashes.npy", "band_order.npy", "band_starts.npy")
 
 
 def thumbnail(image: Image.Image) -> Thumbnail:
     """Return the image in grey, squeezed to SIDE x SIDE."""
     size, kind = (SIDE, SIDE), Image.Resampling.BILINEAR
-    grey = image.convert("L").resize(size, kind, reducing_gap=3.0)
+    grey = image.convert("L").resize(size, kind, reducing_gap=2.0)
     return np.asarray(grey, dtype=np.uint8)
 
 
@@ -96,52 +96,56 @@ class HammingIndex:
     """Finds all hashes within RADIUS bits of another (multi-index hashing: Norouzi et al., 2012).
 
     Hashes that differ in at most 8 bits differ in at most 2 within one of three bands of 21 or 22
-    bits: so each band's sorted values are searched for what is asked with 0, 1 or 2 bits turned.
-    It keeps 32 bytes a hash; :meth:`load` leaves them on the disk, where processes share them.
+    bits: so in each band those are looked up that have what is asked with 0, 1 or 2 bits turned.
+    It keeps 20 bytes a hash and 32 MiB; :meth:`load` leaves them on the disk, where processes share
+    them.
     """
 
     def __init__(
         self,
         values: NDArray[np.uint64],
-        keys: NDArray[np.uint32],
         order: NDArray[np.uint32],
+        starts: NDArray[np.uint32],
     ) -> None:
-        """Take the hashes, and for each band its sorted values and whose they are, (3, n)."""
-        self.values, self._keys, self._order = values, keys, order
+        """Take the hashes, their places sorted by each band (3, n), and where each value begins."""
+        self.values, self._order, self._starts = values, order, starts
 
     @classmethod
     def build(cls, values: NDArray[np.uint64]) -> "HammingIndex":
         """Index hashes, shape (n,)."""
-        bands = np.stack([_band(values, *band) for band in _BANDS])
-        order = np.argsort(bands, axis=1, kind="stable").astype(np.uint32)
-        return cls(values, np.take_along_axis(bands, order, axis=1), order)
+        order, starts = [], []
+        for band in _BANDS:
+            keys = _band(values, *band)
+            order.append(np.argsort(keys, kind="stable").astype(np.uint32))
+            counts = np.bincount(keys, minlength=1 << band[1])
+            starts.append(np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32))
+        return cls(values, np.stack(order), np.concatenate(starts))
 
     def near(self, value: np.uint64) -> NDArray[np.int64]:
         """Return the places of all hashes within RADIUS bits of ``value``, in order."""
-        found = []
+        found, offset = [np.empty(0, np.uint32)], 0
         for number, band in enumerate(_BANDS):
-            probes = _band(value, *band) ^ _FLIPS[number]
-            keys = self._keys[number]
-            first, last = np.searchsorted(keys, probes), np.searchsorted(keys, probes, "right")
-            for begin, end in zip(first[first < last], last[first < last], strict=True):
-                found.append(self._order[number, begin:end])
-        if not found:
-            return np.empty(0, np.int64)
-        places = np.unique(np.concatenate(found)).astype(np.int64)
-        near: NDArray[np.int64] = places[np.bitwise_count(self.values[places] ^ value) <= RADIUS]
-        return near
+            probes = offset + (_band(value, *band) ^ _FLIPS[number]).astype(np.int64)
+            first, last = (self._starts[at].astype(np.int64) for at in (probes, probes + 1))
+            counts = last - first
+            begins = np.repeat(first - np.cumsum(counts) + counts, counts)
+            found.append(self._order[number, begins + np.arange(len(begins))])
+            offset += (1 << band[1]) + 1
+        places = np.concatenate(found).astype(np.int64)
+        close = np.bitwise_count(self.values[places] ^ value) <= RADIUS
+        return np.unique(places[close])
 
     def save(self, folder: Path) -> None:
         """Write what :meth:`load` reads."""
-        contents: list[NDArray[Any]] = [self.values, self._keys, self._order]
+        contents: list[NDArray[Any]] = [self.values, self._order, self._starts]
         for name, content in zip(_FILES, contents, strict=True):
             np.save(folder / name, content)
 
     @classmethod
     def load(cls, folder: Path) -> "HammingIndex":
         """Return an index that reads from the disk what it is asked for."""
-        values, keys, order = (np.load(folder / name, mmap_mode="r") for name in _FILES)
-        return cls(values, keys, order)
+        values, order, starts = (np.load(folder / name, mmap_mode="r") for name in _FILES)
+        return cls(values, order, starts)
 
 
 def _band(values: NDArray[np.uint64] | np.uint64, first: int, bits: int) -> NDArray[np.uint32]:

@@ -43,7 +43,7 @@ class PromptMatch:
 
 
 class PromptIndex:
-    """The prompts of benchmarks; some 8 kilobytes for each different one.
+    """The prompts of benchmarks; a few kilobytes for each different one.
 
     Attributes:
         first: for each prompt, the number of the first that is the same, normalised.

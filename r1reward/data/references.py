@@ -46,12 +46,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """An image of an item."""
+    """An image of an item, which ``owner`` names."""
 
-    item: int
     uri: str
-    owner: str  # for messages
     root: str
+    owner: str
 
 
 def index_references(
@@ -74,22 +73,30 @@ def index_references(
         UnusableReferenceError: for a benchmark image that cannot be opened.
     """
     items: list[dict[str, Any]] = []
+    owners: dict[bytes, list[int]] = {}  # of each image, the items that show it
     pictures: dict[bytes, dict[str, Any]] = {}
     thumbnails: list[Thumbnail] = []
 
     def tasks() -> Iterator[tuple[_Picture]]:
-        for reference in references:
+        for number, reference in enumerate(references):
             items.append(_item(reference))
-            if images:
-                yield from ((one,) for one in _pictures(reference, len(items) - 1))
+            for picture in _pictures(reference) if images else ():
+                name = f"{picture.root}\n{picture.uri}".encode("utf-8", "replace")
+                key = hashlib.blake2b(name, digest_size=16).digest()
+                if key not in owners:
+                    owners[key] = []
+                    yield (picture,)
+                owners[key].append(number)
 
-    for number, name, digest, thumb in in_order(_look, tasks(), workers):
+    looked = []
+    for found in in_order(_look, tasks(), workers):
+        looked.append(found)
+        tick(f"indexing the benchmarks: {len(items):,} items, {len(looked):,} images")
+    for (name, digest, thumb), shown in zip(looked, owners.values(), strict=True):
         if digest not in pictures:
             pictures[digest] = {"uri": name, "items": []}
             thumbnails.append(thumb)
-        if number not in pictures[digest]["items"]:
-            pictures[digest]["items"].append(number)
-        tick(f"indexing the benchmarks: {len(items):,} items, {len(pictures):,} images")
+        pictures[digest]["items"] += shown
     ImageIndex.build(thumbnails, list(pictures)).save(folder)
     write_text(folder / PICTURES, json.dumps(list(pictures.values())))
     write_text(folder / ITEMS, json.dumps(items))
@@ -106,24 +113,24 @@ def _key(reference: Reference) -> str:
     return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _pictures(reference: Reference, item: int) -> Iterator[_Picture]:
+def _pictures(reference: Reference) -> Iterator[_Picture]:
     owner = f"{reference.benchmark}, row {reference.index + 1} ({reference.id})"
     for media in reference.media:
         uris = [media.uri]
         if media.kind == "video":
             with _naming(owner):
                 uris = [str(path) for path in frames(media.uri, reference.root)]
-        yield from (_Picture(item, uri, owner, reference.root) for uri in uris)
+        yield from (_Picture(uri, reference.root, owner) for uri in uris)
 
 
-def _look(picture: _Picture) -> tuple[int, str | None, bytes, Thumbnail]:
-    """Return the item, the image's path where it has one, and what is indexed of it."""
+def _look(picture: _Picture) -> tuple[str | None, bytes, Thumbnail]:
+    """Return an image's path, where it has one, and what is indexed of it."""
     with _naming(picture.owner):
         image = open_image(picture.uri, picture.root)
     name = None
     if not picture.uri.startswith("data:"):
         name = os.path.relpath(os.path.join(picture.root, picture.uri), picture.root)
-    return picture.item, name, pixels_digest(image), thumbnail(image)
+    return name, pixels_digest(image), thumbnail(image)
 
 
 @contextmanager

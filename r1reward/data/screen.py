@@ -14,8 +14,8 @@ from r1reward.data.references import ITEMS, PICTURES
 from r1reward.media import frames, locate, open_image
 from r1reward.record import Media, Record
 
-Reason = Literal["exact_image", "exact_prompt", "near_image", "near_prompt"]
-REASONS: tuple[Reason, ...] = ("exact_image", "exact_prompt", "near_image", "near_prompt")
+Reason = Literal["exact_image", "near_image", "exact_prompt", "near_prompt"]
+REASONS: tuple[Reason, ...] = ("exact_image", "near_image", "exact_prompt", "near_prompt")
 
 _KNOWN = 1 << 16  # prompts, and images, whose matches a process remembers; most have none
 _T = TypeVar("_T")

@@ -54,9 +54,10 @@ class TaskRunner:
         from r1reward.plugin import prewarm
 
         agents = int(config.actor_rollout_ref.rollout.agent.num_workers)
-        servers = int(config.trainer.nnodes * config.trainer.n_gpus_per_node) // int(
-            config.actor_rollout_ref.rollout.tensor_model_parallel_size
-        )
+        servers = _engines(config.trainer, config.actor_rollout_ref.rollout)
+        if config.reward.reward_model.enable:  # judge=hosted
+            judge = config.reward.reward_model
+            servers += _engines(judge, judge.rollout)
         prewarm.prewarm(prewarm.REWARD, int(config.reward.num_workers))
         environment = prewarm.server_environment()
         prewarm.prewarm(prewarm.SERVER, servers, environment)
@@ -73,3 +74,8 @@ class TaskRunner:
         auto_set_device(config)
         validate_config(config, need_reference_policy(config), need_critic(config))
         return get_trainer_cls(config.trainer.v1.trainer_mode)
+
+
+def _engines(machines: Any, rollout: Any) -> int:
+    gpus = int(machines.nnodes * machines.n_gpus_per_node)
+    return gpus // int(rollout.tensor_model_parallel_size)

@@ -1,5 +1,6 @@
-"""verl's synchronous trainer, plus the training statistics that verl keeps to itself."""
+"""verl's synchronous trainer, plus the statistics it keeps to itself and a stop for a bad judge."""
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,25 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
 from r1reward import algorithms
 from r1reward.plugin.registration import RegistrationError, registered_in_worker
+from r1reward.rewards.judge_health import JudgeGuard, judge_metrics
 from r1reward.runs import RunDir
+from r1reward.verdict import Verdict, parse_verdict
 
 _POLL_SECONDS = 0.2
+_PAIRS = 16  # judged pairs a step that W&B shows
+_PAIR = ("uid", "reasoning", "answer", "right", "consistent", "failure", "seconds")
 
 
 @register_trainer("r1_sync")
 class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
-    """PPOTrainerSync that logs reward parts and advantage statistics of training batches.
+    """PPOTrainerSync that logs reward parts, judge and advantage statistics of training batches.
 
     verl reports the parts of a reward for validation only (trainer_base.py:1126-1146), and an
     advantage estimator has no way to return metrics. Both go to the trackers and to the journal
     of the run directory, which the console, the end-of-run table and resumed runs read.
+
+    When the judge fails too often (``run.judge_guard``) the batch at hand is not learned from,
+    the step is saved and reported, and training ends with an error.
     """
 
     def __init__(self, config: Any) -> None:
@@ -36,6 +44,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         # as long as a small model takes for the whole batch.
         self.replay_buffer.poll_interval = _POLL_SECONDS
         self.run_dir = RunDir(Path(config.run.dir))
+        self.judge_guard = JudgeGuard(**config.run.judge_guard)
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
@@ -59,6 +68,24 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         super().on_train_begin()
         self.run_dir.event("training", step=self.global_steps, steps=self.total_training_steps)
 
+    def fit(self, agent_loop_manager: Any) -> None:
+        """Train; an unreliable judge ends it, after the last step as after any other."""
+        super().fit(agent_loop_manager)
+        self.judge_guard.check()
+
+    def on_step_begin(self) -> None:
+        """Stop here for an unreliable judge: the step before is saved and reported by now."""
+        super().on_step_begin()
+        if self.judge_guard.tripped:
+            self._shutdown_dump_executor()
+            self.judge_guard.check()
+
+    def on_step_end(self) -> None:
+        """Save what training stops with, where verl saves: before the rollout engine wakes up."""
+        if self.judge_guard.tripped and self.run_dir.latest_step() != self.global_steps:
+            self._save_checkpoint()
+        super().on_step_end()
+
     def _val_metrics_update(
         self,
         data_sources: Any,
@@ -67,11 +94,12 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         *args: Any,
         **kw: Any,
     ) -> dict[str, float]:
+        averaged = {k: v for k, v in reward_extra_infos_dict.items() if k != "arrived"}
         metrics: dict[str, float] = super()._val_metrics_update(
-            data_sources, sample_uids, reward_extra_infos_dict, *args, **kw
+            data_sources, sample_uids, averaged, *args, **kw
         )
         counts = {
-            name: sum(value or 0.0 for value in reward_extra_infos_dict.get(key, []))
+            name: sum(value == 1 for value in reward_extra_infos_dict.get(key, []))
             for name, key in {
                 "correct": "acc",
                 "formatted": "format",
@@ -93,17 +121,24 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         metrics.update(algorithms.take_metrics())
         return batch
 
+    def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
+        """Learn from the batch, unless too many of the last judgements failed."""
+        self.judge_guard.add(self._infos(batch).values())
+        return batch if self.judge_guard.tripped else super()._update_actor(batch, metrics)
+
     def _compute_metrics(
         self, batch: Any, metrics: dict[str, Any], timing_raw: Any, global_steps: int, epoch: int
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        parts = self._reward_parts(batch)
-        metrics["rollout/samples"] = len(parts)
-        metrics.update(mean_of_parts(parts))
+        infos = self._infos(batch)
+        metrics["rollout/samples"] = len(infos)
+        metrics.update(mean_of_parts(list(infos.values())))
+        metrics.update(judge_metrics(list(infos.values()), timing_raw["step"]))
         self.run_dir.write("train", step=global_steps, metrics=metrics)
+        self._show_pairs(batch, infos)
 
-    def _reward_parts(self, batch: Any) -> list[Mapping[str, Any]]:
-        """Return the reward parts of the real (non-padding) samples of ``batch``."""
+    def _infos(self, batch: Any) -> dict[str, Mapping[str, Any]]:
+        """Return what the reward manager said of the real (non-padding) samples of ``batch``."""
         real = [
             key
             for key, tag in zip(batch.keys, batch.tags, strict=True)
@@ -113,7 +148,25 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
             keys=real, partition_id=batch.partition_id, select_fields=["extra_fields"]
         )
         extras = [getattr(extra, "data", extra) for extra in list(fields["extra_fields"])]
-        return [extra["reward_extra_info"] for extra in extras]
+        return {k: extra["reward_extra_info"] for k, extra in zip(real, extras, strict=True)}
+
+    def _show_pairs(self, batch: Any, infos: Mapping[str, Mapping[str, Any]]) -> None:
+        """Send a sample of the judged pairs to W&B; the run directory's rollouts hold them all."""
+        wandb = self.logger.logger.get("wandb")
+        judged = [key for key, info in infos.items() if info["judged"]]
+        if wandb is None or not judged:
+            return
+        keys = random.Random(self.global_steps).sample(judged, min(_PAIRS, len(judged)))  # noqa: S311
+        data = tq.kv_batch_get(
+            keys=keys, partition_id=batch.partition_id, select_fields=["responses"]
+        )
+        texts = [
+            self.tokenizer.decode(ids, skip_special_tokens=True)
+            for ids in data["responses"].unbind()
+        ]
+        rows = [judged_pair(text, infos[key]) for text, key in zip(texts, keys, strict=True)]
+        table = wandb.Table(columns=list(_PAIR), data=rows)
+        wandb.log({"judge/pairs": table}, step=self.global_steps)
 
     def _log_rollout_data(self, batch: Any, timing_raw: Any, rollout_data_dir: str) -> None:
         """Write one row per sample, every reward part included (verl's dump has the score only)."""
@@ -138,12 +191,24 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         )
 
 
-def mean_of_parts(parts: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Return ``reward/<part>/mean`` over the samples, for every numeric part."""
-    names = sorted({name for part in parts for name, value in part.items() if _number(value)})
+def judged_pair(text: str, info: Mapping[str, Any]) -> list[Any]:
+    """Return the cells of one judged response: what the judge was given, and what it said."""
+    verdict = parse_verdict(text)
+    assert isinstance(verdict, Verdict), "only answers are judged"
+    consistent = None if info["judge_failure"] else info["consistency"] == 1
+    return [
+        *(info["uid"], verdict.reasoning, verdict.choice, info["acc"] == 1),
+        *(consistent, info["judge_failure_kind"], info["judge_seconds"]),
+    ]
+
+
+def mean_of_parts(infos: list[Mapping[str, Any]]) -> dict[str, float]:
+    """Return ``reward/<part>/mean`` over the samples, for every number but the judge's."""
+    names = sorted({name for info in infos for name, value in info.items() if _number(value)})
     return {
-        f"reward/{name}/mean": float(np.mean([part[name] for part in parts if name in part]))
+        f"reward/{name}/mean": float(np.mean([info[name] for info in infos if name in info]))
         for name in names
+        if name != "arrived" and not name.startswith("judge")
     }
 
 

@@ -6,10 +6,21 @@ from math import isfinite
 from r1reward.judges.base import Judgement
 from r1reward.verdict import ParseFailure, Verdict
 
+# What the judge's word is worth as C: consistent, inconsistent; without a word C is 0.
+_CONSISTENCY = {"paper": (1.0, 0.0), "released": (1.0, -1.0)}
+
 
 @dataclass(frozen=True, slots=True)
 class RewardParts:
-    """One answer's reward and what it is made of; result, format and consistency are 0 or 1."""
+    """One answer's reward and what it is made of.
+
+    Attributes:
+        result: 1 for the better response, else 0.
+        format: 1 for the format asked for, else 0.
+        consistency: C of the formula: 1 if and only if the judge found the answer consistent with
+            its reasoning; for an inconsistent one 0 (``paper``) or -1 (``released``); else 0.
+        final: the reward; always the formula over the three others.
+    """
 
     result: float
     format: float
@@ -19,33 +30,47 @@ class RewardParts:
 
 @dataclass(frozen=True, slots=True)
 class R1Reward:
-    """final = result * (1 + consistency_weight * consistency) + format_weight * format.
+    """final = result * (1 + consistency_weight * C) + format_weight * format.
 
-    ==================================  ======  ==============
-    answer (weights 0.5 and 0.5)        final   without format
-    ==================================  ======  ==============
-    right, reasoning consistent         2.0     1.5
-    right, inconsistent or not judged   1.5     1.0
-    wrong                               0.5     0.0
-    no answer                           0.0     0.0
-    ==================================  ======  ==============
+    ===================================  =========  ============
+    answer (both weights 0.5)            ``paper``  ``released``
+    ===================================  =========  ============
+    right, reasoning consistent          2.0        2.0
+    right, not judged or judge failed    1.5        1.5
+    right, reasoning inconsistent        1.5        1.0
+    wrong, whatever the judge says       0.5        0.5
+    any of these without the format      0.5 less   0.5 less
+    no answer                            0.0        0.0
+    ===================================  =========  ============
+
+    The paper leaves the range of C open and reads as {0, 1}. The released code adds 1 for a
+    consistent answer, takes 1 for an inconsistent one, and 0 when its judge gave no verdict
+    (openrlhf/models/remote_rm/math_verifier_mllm.py:245). In both a failure of the judge is worth
+    nothing, neither the full reward nor a guess.
 
     Attributes:
         consistency_weight: weight of consistency within the result (paper: 0.5).
         format_weight: weight of the format (paper: 0.5).
+        consistency: values of C: ``paper`` (1, 0) or ``released`` (1, -1).
 
     Raises:
-        ValueError: for a weight that is negative or not finite.
+        ValueError: for a weight that is negative or not finite, or another name of values.
     """
 
     consistency_weight: float
     format_weight: float
+    consistency: str
 
     def __post_init__(self) -> None:
         for name in ("consistency_weight", "format_weight"):
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0):
                 raise ValueError(f"reward.function.{name}={value}: give a number of 0 or more")
+        if self.consistency not in _CONSISTENCY:
+            raise ValueError(
+                f"reward.function.consistency={self.consistency}: "
+                f"choose {' or '.join(_CONSISTENCY)}"
+            )
 
     def score(
         self, verdict: Verdict | ParseFailure, label: int, judgement: Judgement
@@ -55,7 +80,7 @@ class R1Reward:
         Args:
             verdict: what the response decided; a parse failure earns nothing.
             label: the better response, 1 or 2.
-            judgement: the consistency judge's; a failure, or None, counts as not consistent.
+            judgement: the consistency judge's; a failure, or None, is worth C = 0.
 
         Raises:
             ValueError: for a label other than 1 or 2.
@@ -66,8 +91,14 @@ class R1Reward:
             return RewardParts(result=0.0, format=0.0, consistency=0.0, final=0.0)
         result = float(verdict.choice == label)
         formatted = float(verdict.formatted)
-        consistency = float(judgement.consistent is True)
+        consistency = self._consistency(judgement)
         final = (
             result * (1 + self.consistency_weight * consistency) + self.format_weight * formatted
         )
         return RewardParts(result, formatted, consistency, final)
+
+    def _consistency(self, judgement: Judgement) -> float:
+        consistent, inconsistent = _CONSISTENCY[self.consistency]
+        if judgement.failure is not None or judgement.consistent is None:
+            return 0.0
+        return consistent if judgement.consistent else inconsistent

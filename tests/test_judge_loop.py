@@ -1,0 +1,535 @@
+"""The judge inside the training loop: what is kept and reported of it, and when training stops."""
+
+import asyncio
+import json
+import logging
+import pickle
+import re
+import subprocess
+from collections import Counter
+
+import pytest
+from hydra.utils import instantiate
+from judge_server import JudgeServer, conclusion
+from omegaconf import OmegaConf
+from test_reward_injection import GOOD, config, proto, tokenizer  # noqa: F401  (fixtures)
+from test_train import MODEL, command, only_run
+
+from r1reward.config import REPO, ConfigError, compose_config
+from r1reward.judges.base import Case, JudgeCall, Judgement
+from r1reward.plugin.reward_manager import R1RewardManager, judge_info
+from r1reward.plugin.trainer import judged_pair, mean_of_parts
+from r1reward.preflight import preflight
+from r1reward.rewards.judge_health import JudgeGuard, JudgeUnreliable, judge_metrics
+
+# --- one sample: what the reward manager keeps
+
+
+def test_what_is_kept_of_a_judgement_has_one_form():
+    asked = Judgement(True, call=JudgeCall(0.75, retries=2, prompt_tokens=300, completion_tokens=9))
+    failed = Judgement(None, failure="timeout", call=JudgeCall(20.0, retries=3))
+    cached = Judgement(False, call=JudgeCall(0.0, cached=True))
+    names = ("judged", "judge_failure", "judge_failure_kind")
+    amounts = ("judge_seconds", "judge_retries", "judge_cached", "judge_tokens")
+    expected = {
+        asked: (1.0, 0.0, "", 0.75, 2.0, 0.0, 309.0),
+        failed: (1.0, 1.0, "timeout", 20.0, 3.0, 0.0, 0.0),
+        cached: (1.0, 0.0, "", 0.0, 0.0, 1.0, 0.0),
+        Judgement(False): (1.0, 0.0, "", 0.0, 0.0, 0.0, 0.0),  # by rule
+        Judgement(None): (0.0, 0.0, "", 0.0, 0.0, 0.0, 0.0),  # switched off
+    }
+    for judgement, values in expected.items():
+        assert judge_info(judgement) == dict(zip((*names, *amounts), values, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reasoning", "expected"),
+    [  # consistency, final and judged, by the table of the reward
+        (["experiment=stablereinforce"], "Response 2 is better.", (1.0, 2.0, 1.0)),
+        (["experiment=stablereinforce"], "Response 1 is better.", (0.0, 1.5, 1.0)),
+        (["reward.function.consistency=released"], "Response 2 is better.", (1.0, 2.0, 1.0)),
+        (["reward.function.consistency=released"], "Response 1 is better.", (-1.0, 1.0, 1.0)),
+        (["experiment=no_consistency"], "Response 2 is better.", (0.0, 1.5, 0.0)),
+        (["experiment=no_consistency"], "Response 1 is better.", (0.0, 1.5, 0.0)),
+    ],
+)
+def test_the_configuration_reaches_the_reward(
+    overrides,
+    reasoning,
+    expected,
+    tokenizer,  # noqa: F811
+):
+    manager = R1RewardManager(compose_config(["cluster=cpu", *overrides]), tokenizer)
+    sample = proto(tokenizer, f"<think>{reasoning}</think><answer>2</answer>", 2)
+    info = asyncio.run(manager.run_single(sample))["reward_extra_info"]
+    assert (info["consistency"], info["final"], info["judged"]) == expected
+
+
+class Broken:
+    async def judge(self, cases):
+        raise ZeroDivisionError("a mistake in the judge")
+
+
+class Short:
+    async def judge(self, cases):
+        return []
+
+
+@pytest.mark.parametrize("judge", [Broken(), Short()])
+def test_a_judge_that_raises_is_a_counted_failure_and_logged_once(
+    judge,
+    config,  # noqa: F811
+    tokenizer,  # noqa: F811
+    caplog,
+):
+    manager = R1RewardManager(config=config, tokenizer=tokenizer)
+    manager.judge = judge
+    with caplog.at_level(logging.ERROR):
+        found = [asyncio.run(manager.run_single(proto(tokenizer, GOOD, 2))) for _ in range(3)]
+    for result in found:
+        info = result["reward_extra_info"]
+        assert result["reward_score"] == 1.5  # 1 * (1 + 0.5 * 0) + 0.5
+        assert (info["judged"], info["judge_failure_kind"]) == (1.0, "error")
+    (record,) = caplog.records
+    assert record.exc_info is not None  # with its trace
+
+
+def test_waiting_for_the_judge_and_arriving_are_timed(config, tokenizer):  # noqa: F811
+    class Slow:
+        async def judge(self, cases):
+            await asyncio.sleep(0.2)
+            return [Judgement(True)]
+
+    manager = R1RewardManager(config=config, tokenizer=tokenizer)
+    manager.judge = Slow()
+
+    async def both():
+        samples = [proto(tokenizer, text, 2) for text in (GOOD, GOOD, "no answer")]
+        return await asyncio.gather(*map(manager.run_single, samples))
+
+    first, second, last = (result["reward_extra_info"] for result in asyncio.run(both()))
+    assert 0.2 <= first["judge_wait"] < 1.0
+    assert last["judge_wait"] < 0.1
+    assert abs(second["arrived"] - first["arrived"]) < 0.15  # together, not in turn
+
+
+# --- one step: metrics, every number worked out by hand
+
+
+def info(arrived=0.0, wait=0.0, *, acc=1.0, consistency=0.0, failure="", judged=True, **call):
+    """What the manager keeps of one sample; ``call`` holds seconds, retries, cached, tokens."""
+    amounts = {"seconds": 0.0, "retries": 0.0, "cached": 0.0, "tokens": 0.0} | call
+    return {
+        "uid": "u",
+        "acc": acc,
+        "final": 1.0,
+        "consistency": consistency,
+        "arrived": 1_800_000_000.0 + arrived,
+        "judge_wait": wait,
+        "judged": float(judged),
+        "judge_failure": float(failure != ""),
+        "judge_failure_kind": failure,
+        **{f"judge_{name}": amount for name, amount in amounts.items()},
+    }
+
+
+def test_a_step_of_a_judge_that_is_asked():
+    step = [
+        info(10.0, 2.0, consistency=1.0, seconds=2.0, tokens=300.0),
+        info(11.0, 1.0, consistency=1.0, seconds=1.0, retries=1.0, tokens=310.0),
+        info(12.0, 0.0, consistency=0.0, cached=1.0),
+        info(13.0, 4.0, consistency=0.0, failure="timeout", seconds=4.0, retries=2.0),
+        info(14.0, 0.5, acc=0.0, consistency=1.0, seconds=0.5, tokens=200.0),
+        info(15.0, 0.0, acc=0.0, consistency=-1.0, cached=1.0),
+        info(16.0, 0.0, acc=0.0, failure="down"),
+        info(15.5, 0.0, acc=0.0, judged=False),  # no answer
+    ]
+    assert judge_metrics(step, step_seconds=20.0) == pytest.approx(
+        {
+            "judge/judged": 7,
+            "judge/consistent_right": 2 / 3,  # the failure says neither yes nor no
+            "judge/consistent_wrong": 1 / 2,
+            "judge/failures": 2,
+            "judge/failures/down": 1,
+            "judge/failures/timeout": 1,
+            "judge/failure_rate": 2 / 7,
+            "judge/calls": 4,
+            "judge/retries": 3,
+            "judge/tokens": 810,
+            # of 0.5, 1, 2, 4: the median is 1.5; rank 0.95 * 3 = 2.85 lies at 2 + 0.85 * 2
+            "judge/latency_p50": 1.5,
+            "judge/latency_p95": 3.7,
+            "judge/cache_hits": 2,
+            # the last response arrives at 16, the last judgement (13 + 4) ends at 17
+            "judge/exposed_s": 1.0,
+            "judge/exposed_share": 0.05,
+        }
+    )
+
+
+def test_judging_behind_generation_costs_the_step_nothing():
+    """Three judgements of 4 s overlap, and end before the last response, which has no answer."""
+    step = [info(n, 4.0, seconds=4.0) for n in (1.0, 2.0, 3.0)] + [info(9.0, judged=False)]
+    metrics = judge_metrics(step, step_seconds=10.0)
+    assert (metrics["judge/exposed_s"], metrics["judge/exposed_share"]) == (0.0, 0.0)
+    late = judge_metrics([*step, info(9.0, 2.5, seconds=2.5)], step_seconds=10.0)
+    assert late["judge/exposed_s"] == 2.5
+    assert late["judge/exposed_share"] == 0.25
+
+
+def test_a_judge_that_asks_nobody_reports_its_verdicts_alone():
+    step = [info(consistency=1.0), info(consistency=0.0), info(acc=0.0), info(judged=False)]
+    assert judge_metrics(step, step_seconds=5.0) == {
+        "judge/judged": 3.0,
+        "judge/consistent_right": 0.5,
+        "judge/consistent_wrong": 0.0,
+    }
+
+
+def test_a_judge_that_is_switched_off_reports_nothing():
+    assert judge_metrics([info(judged=False)] * 4, step_seconds=5.0) == {}
+    assert judge_metrics([], step_seconds=5.0) == {}
+
+
+def test_an_outage_has_no_latency_and_no_rates():
+    metrics = judge_metrics([info(1.0, failure="down")] * 3, step_seconds=5.0)
+    assert metrics["judge/failure_rate"] == 1.0
+    assert metrics["judge/calls"] == 0
+    assert not [name for name in metrics if "latency" in name or "consistent" in name]
+
+
+def test_means_of_parts_leave_the_judge_to_its_own_metrics():
+    step = [info(5.0, 1.0, acc=1.0, seconds=1.0), info(6.0, acc=0.0)]
+    assert mean_of_parts(step) == {
+        "reward/acc/mean": 0.5,
+        "reward/consistency/mean": 0.0,
+        "reward/final/mean": 1.0,
+    }
+
+
+def test_a_judged_pair_says_what_the_judge_was_given_and_said():
+    kept = info(consistency=1.0, seconds=0.5)
+    row = ["u", "Response 2 is better.", 2, True, True, "", 0.5]
+    assert judged_pair(GOOD, kept) == row
+    assert judged_pair(GOOD, kept | {"consistency": -1.0})[4] is False
+    failed = info(acc=0.0, failure="timeout", seconds=9.0)
+    assert judged_pair(GOOD, failed)[3:] == [False, None, "timeout", 9.0]
+
+
+# --- the guard
+
+
+def failures(*kinds):
+    """Judgements in the order they arrived; "" is the judge's word."""
+    return [info(float(n), failure=kind) for n, kind in enumerate(kinds)]
+
+
+def test_the_limit_is_a_number_of_failures():
+    """A fifth of ten may fail: two, and no third."""
+    guard = JudgeGuard(max_failure_rate=0.2, window=10)
+    guard.add(failures("timeout", "", "server"))
+    assert not guard.tripped
+    guard.check()
+    guard.add(failures("timeout"))
+    assert guard.tripped  # before the window is full: six good ones could not undo it
+    with pytest.raises(JudgeUnreliable) as caught:
+        guard.check()
+    message = str(caught.value)
+    assert "3 of the last 4 judgements failed (75%): timeout 2, server 1" in message
+    assert "At most 20% of 10 may" in message
+    for advice in ("endpoint", "resume", "judge=rule", "run.judge_guard.max_failure_rate"):
+        assert advice in message
+
+
+def test_failures_leave_the_window_again():
+    guard = JudgeGuard(max_failure_rate=0.5, window=4)
+    guard.add(failures("a", "a", "", ""))
+    assert not guard.tripped  # two of four is not more than half
+    guard.add(failures("", "", "b", "b"))
+    assert not guard.tripped
+    guard.add(failures("", "b", "b"))  # the last four: b, "", b, b
+    assert guard.tripped
+    with pytest.raises(JudgeUnreliable, match=r"3 of the last 4 judgements failed \(75%\): b 3\."):
+        guard.check()
+
+
+def test_the_window_is_filled_in_the_order_of_arrival():
+    guard = JudgeGuard(max_failure_rate=0.0, window=2)
+    guard.add([info(9.0), info(1.0, failure="timeout"), info(8.0)])  # the failure came first
+    assert not guard.tripped
+
+
+def test_what_was_not_judged_does_not_count():
+    guard = JudgeGuard(max_failure_rate=0.0, window=1)
+    guard.add([info(judged=False)] * 50)
+    guard.add([info(1.0, failure="timeout")])
+    assert guard.tripped
+    guard.add([info(judged=False)] * 50)  # nor does it push a failure out
+    assert guard.tripped
+
+
+@pytest.mark.parametrize("limit", [{"max_failure_rate": None}, {"max_failure_rate": 1.0}])
+def test_a_guard_that_is_switched_off_never_stops(limit):
+    guard = JudgeGuard(**limit, window=4)
+    guard.add(failures(*["down"] * 100))
+    assert not guard.tripped
+    guard.check()
+
+
+def test_judges_by_rule_never_stop_training():
+    guard = JudgeGuard(max_failure_rate=0.0, window=1)
+    guard.add([{**info(), **judge_info(Judgement(word))} for word in (True, False, None)] * 9)
+    assert not guard.tripped
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_an_impossible_rate_is_refused(rate):
+    with pytest.raises(ValueError, match=r"run\.judge_guard\.max_failure_rate"):
+        JudgeGuard(rate, window=4)
+
+
+def test_an_impossible_window_is_refused():
+    with pytest.raises(ValueError, match=r"run\.judge_guard\.window=0"):
+        JudgeGuard(0.2, window=0)
+
+
+def test_the_error_travels_between_processes():
+    error = JudgeUnreliable("3 of the last 4")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+# --- preflight: what the reward processes would trip over is said before they start
+
+
+@pytest.fixture
+def check():
+    """Run preflight, with so many GPUs declared, on the shipped model and data."""
+
+    def run(*overrides):
+        preflight(compose_config(["cluster=gpu1", "ray_kwargs.ray_init.num_gpus=2", *overrides]))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reward.function.consistency=maybe"], "reward.function.consistency=maybe: choose paper"),
+        (["reward.function.format_weight=-1"], "reward.function.format_weight=-1"),
+        (["run.judge_guard.max_failure_rate=20"], "run.judge_guard.max_failure_rate=20"),
+        (["run.judge_guard.window=0"], "run.judge_guard.window=0"),
+        (["run.judge_guard.window=null"], "run.judge_guard.window=None"),
+        (["judge=openai", "judge.concurrency=0"], "judge.concurrency=0"),
+        (["judge=rule", "reward.reward_model.enable=true"], "verl serves judge=hosted and no"),
+        (["judge=hosted", "reward.reward_model.enable=false"], "verl serves judge=hosted and no"),
+        (["judge=hosted", "judge.model=/no/such"], "judge.model=/no/such: no config.json there"),
+        (
+            ["judge=hosted", f"judge.model={MODEL}", "ray_kwargs.ray_init.num_gpus=1"],
+            "training takes 1 GPUs (trainer.n_gpus_per_node) and the judge 1",
+        ),
+        (
+            ["judge=hosted", "reward.reward_model.enable_resource_pool=false"],
+            "reward.reward_model.enable_resource_pool must be true",
+        ),
+        (
+            ["judge=hosted", "reward.reward_model.rollout.free_cache_engine=true"],
+            "reward.reward_model.rollout.free_cache_engine must be false",
+        ),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_run(check, overrides, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check(*overrides)
+
+
+@pytest.mark.parametrize("judge", ["openai", "hosted", "none"])
+def test_a_sound_judge_passes(check, judge, tmp_path):
+    check(f"judge={judge}", f"run.dir={tmp_path}")
+    assert not list(tmp_path.iterdir())  # nothing was opened
+
+
+def test_a_judge_that_verl_hosts_needs_the_run():
+    judge = instantiate(compose_config(["judge=hosted", "judge.cache=null"]).judge)
+    with pytest.raises(ConfigError, match=r"within a training run alone.*judge=openai"):
+        asyncio.run(judge.judge([Case("Response 1 is better.", 1)]))
+
+
+def test_the_manager_tells_the_hosted_judge_where_the_router_is(
+    tokenizer,  # noqa: F811
+    monkeypatch,
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "somebody's")
+    with JudgeServer() as server:
+        asked = compose_config(["cluster=cpu", "judge=hosted", "judge.cache=null"])
+        OmegaConf.resolve(asked)
+        manager = R1RewardManager(
+            config=asked,
+            tokenizer=tokenizer,
+            reward_router_address=f"127.0.0.1:{server.port}",
+            reward_model_tokenizer=tokenizer,
+        )
+        found = asyncio.run(manager.run_single(proto(tokenizer, GOOD, 2)))
+        assert [body["model"] for body in server.bodies] == ["Qwen/Qwen2.5-VL-7B-Instruct"]
+        assert "authorization" not in server.headers[0]  # the key is for others
+    assert found["reward_score"] == 2.0
+    assert found["reward_extra_info"]["judge_tokens"] == 107
+
+
+# --- real training runs, with a judge over HTTP
+
+
+LATENCY = 0.3  # seconds that the judge takes for an answer
+
+
+@pytest.fixture(scope="module")
+def server():
+    with JudgeServer("errors") as server:
+        yield server
+
+
+def train(root, *overrides):
+    options = (f"run.root={root}", "run.export=false", "data.save_every=-1")
+    return subprocess.run(
+        command(*options, *overrides), cwd=REPO, capture_output=True, text=True, timeout=840
+    )
+
+
+def asking(server):
+    """Overrides: ask ``server``, and stop at two failures."""
+    judge = ("judge=openai", f"judge.base_url={server.url}", "judge.request_s=2")
+    return (*judge, "judge.deadline_s=3", "run.judge_guard.window=8")
+
+
+@pytest.fixture(scope="module")
+def stopped(server, tmp_path_factory):
+    """A run of two steps whose judge is out of order from the beginning."""
+    root = tmp_path_factory.mktemp("runs")
+    return train(root, *asking(server)), root
+
+
+@pytest.fixture(scope="module")
+def resumed(server, stopped):
+    """The same run, continued when the judge is well again; responses come two at a time."""
+    _, root = stopped
+    server.reset()
+    server.set("slow", seconds=LATENCY)
+    two = "actor_rollout_ref.rollout.max_num_seqs=2"
+    return train(root, *asking(server), two, "resume=auto"), only_run(root)
+
+
+def rollouts(run, step):
+    return [json.loads(line) for line in (run.root / "rollouts" / f"{step}.jsonl").open()]
+
+
+def steps(run):
+    return {row["step"]: row["metrics"] for row in run.rows("train")}
+
+
+def test_a_judge_that_fails_stops_training_with_a_checkpoint(stopped):
+    done, root = stopped
+    run = only_run(root)
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed = sum(row["judge_failure"] for row in rollouts(run, 1))
+    assert failed > 0.2 * 8
+    message = " ".join(done.stdout.split())
+    assert f"{failed:.0f} of the last {failed:.0f} judgements failed (100%): " in message
+    assert "At most 20% of 8 may." in message
+    assert f"continue with: RESUME={run.root}" in message
+    assert run.latest_step() == 1
+    assert not run.finished()
+
+
+def test_what_the_judge_failed_on_is_reported_and_not_learned_from(stopped):
+    run = only_run(stopped[1])
+    metrics, rows = steps(run)[1], rollouts(run, 1)
+    assert len(rows) == 8
+    kinds = Counter(row["judge_failure_kind"] for row in rows if row["judged"])
+    assert "" not in kinds
+    assert metrics["judge/failures"] == metrics["judge/judged"] == kinds.total()
+    for kind, count in kinds.items():
+        assert metrics[f"judge/failures/{kind}"] == count
+    assert all(row["consistency"] == 0 for row in rows)
+    assert not [name for name in metrics if name.startswith("actor/pg")]  # no update
+    (validation,) = run.rows("validation")
+    assert validation["n"] == 16
+    assert validation["consistent"] == 0
+
+
+def test_it_resumes_with_a_judge_that_is_well(resumed):
+    done, run = resumed
+    assert done.returncode == 0, done.stdout + done.stderr
+    starts = [row for row in run.rows("event") if row["event"] == "started"]
+    assert [row["resumed_from"] for row in starts] == [0, 1]
+    assert list(steps(run)) == [1, 2]
+    assert "actor/pg_loss" in steps(run)[2]
+    assert run.finished()
+    assert "judge failures 0 judge p95 0.3" in done.stdout  # the live line
+    assert "judge (2 steps)" in done.stdout  # the table at the end
+
+
+def test_the_step_counts_what_the_judge_said(resumed):
+    _, run = resumed
+    metrics, rows = steps(run)[2], rollouts(run, 2)
+    judged = [row for row in rows if row["judged"]]
+    asked = [row for row in judged if not row["judge_cached"]]
+    assert metrics["judge/failures"] == 0
+    assert metrics["judge/judged"] == len(judged) == len(asked) + metrics["judge/cache_hits"]
+    assert metrics["judge/calls"] == len(asked)
+    assert metrics["judge/tokens"] == 107 * len(asked)  # 100 and 7 each
+    assert LATENCY <= metrics["judge/latency_p50"] < LATENCY + 1
+    for row in judged:
+        reasoning, answer = row["output"].split("<answer>")
+        agrees = conclusion(reasoning) == answer[0]
+        assert row["consistency"] == float(agrees)
+        assert row["final"] == row["acc"] * (1 + 0.5 * agrees) + 0.5 * row["format"]
+
+
+def test_judging_overlaps_with_generation(resumed, server):
+    _, run = resumed
+    metrics, rows = steps(run)[2], rollouts(run, 2)
+    last = max(row["arrived"] for row in rows)
+    ends = [row["arrived"] + row["judge_wait"] for row in rows if row["judge_seconds"] > 0]
+    assert min(ends) < last  # judged and done while a response was still written
+    assert server.most > 1
+    assert metrics["judge/exposed_s"] == pytest.approx(max(0.0, max(ends) - last))
+    share = metrics["judge/exposed_s"] / metrics["timing_s/step"]
+    assert metrics["judge/exposed_share"] == pytest.approx(share)
+    assert metrics["judge/exposed_s"] < LATENCY * len(ends) / 2  # far from one after the other
+
+
+def test_wandb_shows_a_sample_of_the_judged_pairs(resumed):
+    _, run = resumed
+    tables = sorted(run.root.glob("wandb/offline-run-*/files/media/table/judge/*.json"))
+    assert len(tables) == 2
+    for path, step in zip(tables, (1, 2), strict=True):
+        table = json.loads(path.read_text())
+        rows = {row["uid"]: row for row in rollouts(run, step)}
+        assert len(table["data"]) == sum(row["judged"] for row in rows.values())
+        for cells in table["data"]:
+            pair = dict(zip(table["columns"], cells, strict=True))
+            row = rows[pair["uid"]]
+            assert pair["reasoning"] in row["output"]
+            assert f"<answer>{pair['answer']}</answer>" in row["output"]
+            assert pair["failure"] == row["judge_failure_kind"]
+            assert pair["consistent"] == (None if row["judge_failure"] else row["consistency"] == 1)
+
+
+@pytest.mark.slow
+def test_verl_hosts_the_judge_itself(tmp_path):
+    """The tiny model as its own judge: it has never seen the question, and says something."""
+    done = train(
+        tmp_path,
+        *("judge=hosted", f"judge.model={MODEL}", "data.steps=1", "trainer.val_before_train=false"),
+        *("run.judge_guard.max_failure_rate=null", "ray_kwargs.ray_init.num_gpus=2"),
+        *("judge.retries=0", "data.validate_every=-1"),
+        "reward.reward_model.rollout.max_model_len=4096",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = only_run(tmp_path)
+    metrics, rows = steps(run)[1], rollouts(run, 1)
+    assert metrics["judge/judged"] == metrics["judge/calls"] == 8
+    assert metrics["judge/tokens"] > 8 * 100  # the question alone has more
+    assert all(row["judge_failure_kind"] in ("", "unparsed") for row in rows)
+    assert metrics["judge/failures"] == sum(row["judge_failure"] for row in rows)
+    assert all(row["consistency"] == 0 for row in rows if row["judge_failure"])
+    assert "actor/pg_loss" in metrics

@@ -1,0 +1,184 @@
+"""Speed of the remote judge: ``python -m tools.bench_judge``.
+
+One server, which takes the same time for every answer however many it works on, and which judges
+
+* ``ours``: many calls at a time on one event loop, as verl's reward loop makes them. The first
+  batch is shown apart: a judge begins with few requests in flight and finds out what is borne;
+* ``released``: one call after the other, each with a client of its own that first asks for the
+  list of models, as the original release does. Of fewer cases: each takes as long as any other.
+
+Server and judge share the machine, so its cores and its load are part of the figures.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from r1reward.command import run_command
+from r1reward.config import REPO, ConfigError
+from r1reward.files import write_text
+from r1reward.judges.base import Case
+from r1reward.judges.openai import OpenAIJudge
+from r1reward.progress import console_on
+from tools.bench_data import machine
+from tools.doctor import version
+
+SCHEMA = 1
+_PACKAGES = ("aiohttp", "openai", "fastapi", "uvicorn")
+_TITLES = {"first": "ours, first batch", "ours": "ours", "released": "as released"}
+_WARM_UP = 600  # cases: as many as it takes to get from 8 requests in flight to 32, one a round
+_FILLER = "Response {} names what the picture shows, and Response {} leaves half of it out. " * 30
+
+
+def make_cases(name: str, count: int) -> list[Case]:
+    """Return so many cases of about 2,400 characters; every other one is consistent."""
+    return [
+        Case(f"{name} {number}. {_FILLER.format(*[1, 2] * 30)}\nResponse {chosen} is better.", 1)
+        for number in range(count)
+        for chosen in [1 + number % 2]
+    ]
+
+
+@contextmanager
+def serving(seconds: float) -> Iterator[str]:
+    """Run the server in a process of its own; yield its address.
+
+    Raises:
+        ConfigError: when it does not start.
+    """
+    command = [sys.executable, str(REPO / "tests" / "judge_server.py"), "slow", str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            if not url:
+                raise ConfigError("tests/judge_server.py did not start; what it says is above")
+            yield url
+        finally:
+            process.kill()
+
+
+async def ours(cfg: DictConfig, judge: OpenAIJudge) -> dict[str, list[float]]:
+    """Return the seconds of the first batch, and of all timed ones."""
+
+    async def batch(name: str, count: int) -> float:
+        cases = make_cases(name, count)
+        began = time.monotonic()
+        found = await asyncio.gather(*(judge.judge([case]) for case in cases))
+        took = time.monotonic() - began
+        if [item.consistent for [item] in found] != [n % 2 == 0 for n in range(count)]:
+            raise ConfigError(
+                f"{name}: judgements are missing or wrong; is the deadline too short?"
+            )
+        return took
+
+    first = await batch("first", cfg.samples)
+    await batch("warm", _WARM_UP)
+    timed = [await batch(f"timed{number}", cfg.samples) for number in range(cfg.rounds)]
+    await judge.close()
+    return {"first": [first], "ours": timed}
+
+
+def released(cfg: DictConfig, url: str) -> float:
+    """Return the seconds for all cases one after the other, as the original release asks."""
+    from openai import OpenAI
+
+    from r1reward.judges._prompts import PRESETS, seen
+
+    preset = PRESETS["released"]
+    began = time.monotonic()
+    for number, case in enumerate(make_cases("released", cfg.blocking_samples)):
+        client = OpenAI(api_key="EMPTY", base_url=url)
+        model = client.models.list().data[0].id
+        prompt = preset.write(seen(case, preset.view))
+        got = client.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": [{"type": "text", "text": prompt}]}],
+            max_tokens=preset.max_tokens,
+            temperature=preset.temperature,
+        )
+        if preset.read(got.choices[0].message.content or "", case) is not (number % 2 == 0):
+            raise ConfigError(f"released: the judgement of case {number} is wrong")
+    return time.monotonic() - began
+
+
+def figures(cfg: DictConfig, runs: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
+    """Return speed and distance from the ideal of each contestant."""
+    ideal = cfg.seconds / cfg.judge.concurrency  # for one case
+    found = {}
+    for name, seconds in runs.items():
+        n = cfg.blocking_samples if name == "released" else cfg.samples
+        median = statistics.median(seconds)
+        found[name] = {
+            "n": n,
+            "seconds": seconds,
+            "median_s": median,
+            "per_second": n / median,
+            "times_ideal": median / (n * ideal),
+        }
+    return found
+
+
+def table(cfg: DictConfig, found: dict[str, dict[str, Any]], where: dict[str, Any]) -> Table:
+    """Return a row for each contestant."""
+    packages = ", ".join(f"{name} {one}" for name, one in where["packages"].items())
+    title = (
+        f"{where['cpu']}, {where['cores']} cores, load {where['load']:.1f}; "
+        f"Python {where['python']}, {packages}\n"
+        f"judge of {cfg.seconds:g} s, {cfg.judge.concurrency} at a time; ideal for {cfg.samples}: "
+        f"{cfg.samples * cfg.seconds / cfg.judge.concurrency:.2f} s"
+    )
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for column in ("", "n", "seconds, median (all)", "judgements/s", "times the ideal", "speed-up"):
+        shown.add_column(column, justify="right" if column else "left")
+    for name, one in found.items():
+        seconds = sorted(one["seconds"])
+        shown.add_row(
+            _TITLES[name],
+            str(one["n"]),
+            f"{one['median_s']:.2f} ({seconds[0]:.2f} to {seconds[-1]:.2f})",
+            f"{one['per_second']:.1f}",
+            f"{one['times_ideal']:.2f}",
+            f"{one['per_second'] / found['released']['per_second']:.1f}",
+        )
+    return shown
+
+
+def bench(cfg: DictConfig) -> None:
+    """Run all, print the table and write bench.json."""
+    console = console_on(sys.stdout)
+    load = os.getloadavg()[0]
+    with serving(cfg.seconds) as url:
+        judge = instantiate(cfg.judge, base_url=url)
+        runs = asyncio.run(ours(cfg, judge))
+        runs["released"] = [released(cfg, url)]
+    packages = {name: version(name) for name in _PACKAGES}
+    where = {**machine(), "packages": packages, "load": load, "date": time.strftime("%Y-%m-%d")}
+    found = figures(cfg, runs)
+    console.print(table(cfg, found, where))
+    settings = OmegaConf.to_container(cfg)
+    content = {"schema": SCHEMA, "machine": where, "settings": settings, "figures": found}
+    path = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S"), "bench.json")
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    console.print(str(path), markup=False)
+
+
+def main() -> None:
+    """Run the command line."""
+    run_command("bench_judge", bench)
+
+
+if __name__ == "__main__":
+    main()
