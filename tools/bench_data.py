@@ -102,12 +102,38 @@ def convert(cfg: DictConfig, folder: Path) -> list[str]:
         f"source.files={ROWS}",
         f"source.media_root={PHOTOS}",
         f"out={folder}/converted",
-        f"workers={'null' if cfg.workers is None else cfg.workers}",
+        _workers(cfg),
     ]
 
 
+def validate(cfg: DictConfig, folder: Path) -> list[str]:
+    """Check the converted rows, near duplicates and languages included."""
+    files = f"files=[{folder}/converted]"
+    return ["tools.validate", files, f"media_root={PHOTOS}", "shown=1", _workers(cfg)]
+
+
+def decontaminate(cfg: DictConfig, folder: Path) -> list[str]:
+    """Compare the converted rows with the embedded benchmark: prompts and images."""
+    return [
+        "tools.decontaminate",
+        f"input={folder}/converted",
+        f"media_root={PHOTOS}",
+        "benchmarks=[photos]",
+        f"out={folder}/clean",
+        _workers(cfg),
+    ]
+
+
+def _workers(cfg: DictConfig) -> str:
+    return f"workers={'null' if cfg.workers is None else cfg.workers}"
+
+
 # Step -> the module and the arguments of its command; later steps may read what earlier ones wrote.
-STEPS: dict[str, Callable[[DictConfig, Path], list[str]]] = {"convert": convert}
+STEPS: dict[str, Callable[[DictConfig, Path], list[str]]] = {
+    "convert": convert,
+    "validate": validate,
+    "decontaminate": decontaminate,
+}
 
 
 def measure(step: str, arguments: list[str], rows: int, log: Path) -> Measured:
