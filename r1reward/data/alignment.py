@@ -5,14 +5,12 @@ coarse to fine; brightness and contrast do not count. What is compared in the en
 pixel less the mean around it, so that a white ground or a blue sky makes nothing alike.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from r1reward.data.imagehash import Thumbnail, Window, averaging
+from r1reward.data.imagehash import SIDE, Thumbnail, Window
 
-Pixels = NDArray[np.floating[Any]]
+Pixels = NDArray[np.float64]
 
 WHOLE: Window = (0.0, 1.0, 0.0, 1.0)
 _LEVELS = (16, 32, 64)  # pixels of a side
@@ -30,12 +28,11 @@ def align(shown: Thumbnail, whole: Thumbnail, window: Window) -> Window:
         whole: thumbnail of the other.
         window: about where it may be; each step moves an edge by 1.5 of 16 pixels at most.
     """
-    shown_pixels, whole_pixels = shown.astype(np.float32), whole.astype(np.float32)
-    edges = np.array(window)
+    sums, edges = _sums(whole), np.array(window)
     for points in _LEVELS:
-        wanted = _normal(_cut(shown_pixels, WHOLE, points))
+        wanted = _normal(_cut(_sums(shown), np.array(WHOLE), points))
         for _ in range(_STEPS):
-            edges += _step(wanted, whole_pixels, edges, points)
+            edges += _step(wanted, sums, edges, points)
     top, bottom, left, right = edges.tolist()
     return top, bottom, left, right
 
@@ -43,43 +40,52 @@ def align(shown: Thumbnail, whole: Thumbnail, window: Window) -> Window:
 def likeness(shown: Thumbnail, whole: Thumbnail, window: Window) -> float:
     """Return how alike ``shown`` and a window of ``whole`` are in their details, -1 to 1."""
     points = _LEVELS[-1]
-    first = _details(_cut(shown.astype(np.float32), WHOLE, points))
-    second = _details(_cut(whole.astype(np.float32), window, points))
+    first = _details(_cut(_sums(shown), np.array(WHOLE), points))
+    second = _details(_cut(_sums(whole), np.array(window), points))
     return float((first * second).sum())
 
 
-def _step(
-    wanted: Pixels, whole: Pixels, edges: NDArray[np.float64], points: int
-) -> NDArray[np.float64]:
+def _step(wanted: Pixels, sums: Pixels, edges: Pixels, points: int) -> Pixels:
     """Return how to move the edges, by least squares."""
-    rows = averaging(edges[0], edges[1], points)
-    columns = averaging(edges[2], edges[3], points)
-    left, right = rows @ whole, whole @ columns.T
-    here = _normal(rows @ right)
+    here = _normal(_cut(sums, edges, points))
     changes = []
     for number in range(4):
         moved = edges.copy()
         moved[number] += (probe := _PROBE / points * (-1 if edges[number] > 0.5 else 1))  # inwards
-        if number < 2:
-            cut = averaging(moved[0], moved[1], points) @ right
-        else:
-            cut = left @ averaging(moved[2], moved[3], points).T
-        changes.append((_normal(cut) - here) / probe)
-    slopes = np.stack(changes).reshape(4, -1).astype(np.float64)
-    normal = slopes @ slopes.T
+        changes.append((_normal(_cut(sums, moved, points)) - here) / probe)
+    slopes = np.stack(changes).reshape(4, -1)
+    normal = np.einsum("ik,jk", slopes, slopes)  # so small that threads of BLAS would slow it
     damping = 1e-6 * np.trace(normal) * np.eye(4) + 1e-12 * np.eye(4)
-    step = np.linalg.solve(normal + damping, slopes @ (wanted - here).ravel())
+    step = np.linalg.solve(normal + damping, np.einsum("ik,k", slopes, (wanted - here).ravel()))
     longest = _LONGEST / points
     # Neither beyond the image, nor so far that nothing would be left between them.
     low, high = np.array([0, 0.55, 0, 0.55]), np.array([0.45, 1, 0.45, 1])
-    taken: NDArray[np.float64] = np.clip(edges + step.clip(-longest, longest), low, high) - edges
+    taken: Pixels = np.clip(edges + step.clip(-longest, longest), low, high) - edges
     return taken
 
 
-def _cut(pixels: Pixels, edges: Window, points: int) -> Pixels:
-    top, bottom, left, right = edges
-    cut: Pixels = averaging(top, bottom, points) @ pixels @ averaging(left, right, points).T
+def _sums(thumb: Thumbnail) -> Pixels:
+    """Return the sum of the pixels above and left of each place: (SIDE + 1, SIDE + 1)."""
+    sums = np.zeros((SIDE + 1, SIDE + 1))
+    sums[1:, 1:] = thumb.cumsum(0, dtype=np.float64).cumsum(1)
+    return sums
+
+
+def _cut(sums: Pixels, edges: Pixels, points: int) -> Pixels:
+    """Return the means of points x points equal parts of a window, whole pixels or not."""
+    top, bottom, left, right = edges * SIDE
+    within = _between(_between(sums, top, bottom, points).T, left, right, points).T
+    part = (bottom - top) * (right - left) / points**2
+    cut: Pixels = np.diff(np.diff(within, axis=0), axis=1) / part
     return cut
+
+
+def _between(sums: Pixels, low: float, high: float, points: int) -> Pixels:
+    places = np.linspace(low, high, points + 1)
+    before = np.minimum(places.astype(int), SIDE - 1)
+    share = (places - before)[:, None]
+    between: Pixels = sums[before] * (1 - share) + sums[before + 1] * share
+    return between
 
 
 def _normal(pixels: Pixels) -> Pixels:

@@ -138,6 +138,8 @@ class Endpoints:
         clock = asyncio.get_running_loop().time
         while True:
             now = clock()
+            if now >= ends:
+                raise TimeoutError
             if free := [one for one in self._all if one.has_room(now)]:
                 return min(free, key=lambda one: (one.running, random.random()))  # noqa: S311
             rests = [one.rests_until for one in self._all if one.up and one.rests_until > now]
@@ -153,8 +155,7 @@ class Endpoints:
                 async with asyncio.timeout_at(until):
                     await self._news.wait()
             except TimeoutError:
-                if until >= ends:
-                    raise
+                continue  # to see whether that was the end
 
     def _hopeless(self, now: float) -> bool:
         return self._failing_since is not None and now - self._failing_since > self._patience
