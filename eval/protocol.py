@@ -88,6 +88,11 @@ class Protocol:
             return dict(Counter(self._draw(item.uid, vote) for vote in range(self.votes)))
         return {1 if self.order == "chosen_first" else item.record.label: self.votes}
 
+    @property
+    def mixes_orders(self) -> bool:
+        """Whether one majority is over votes that saw both orders, and so has no order itself."""
+        return self.order == "random" and self.votes > 1
+
     def warnings(self) -> tuple[str, ...]:
         """Return what readers of a number under this protocol must know."""
         if self.order != "chosen_first":

@@ -64,11 +64,13 @@ def report(
         judge=results["judge"],
         protocol=score.protocol,
         when=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        sections=list(_sections(bool(curve), bool(boards))),
+        sections=list(_sections(score, bool(boards))),
         cards=list(_cards(score, results)),
         warnings=[*score.warnings, *results["notes"]],
         groupings=[_grouping(grouping) for grouping in score.groupings],
-        order_plot=plots.order_dots([score.overall, *score.groupings[0].groups]),
+        order_plot=Markup("")
+        if score.protocol.mixes_orders
+        else plots.order_dots([score.overall, *score.groupings[0].groups]),
         votes_plot=plots.vote_curve(curve) if curve else Markup(""),
         leaderboards=boards,
         browser_note=_browser_note(len(judgements["items"]), score.overall.items),
@@ -81,10 +83,11 @@ def report(
     )
 
 
-def _sections(votes: bool, boards: bool) -> Iterator[tuple[str, str]]:
+def _sections(score: Score, boards: bool) -> Iterator[tuple[str, str]]:
     yield "groups", "Groups"
-    yield "order", "Order"
-    if votes:
+    if not score.protocol.mixes_orders:
+        yield "order", "Order"
+    if len(score.vote_curve) > 1:
         yield "votes", "Votes"
     if boards:
         yield "leaderboard", "Published results"

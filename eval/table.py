@@ -87,8 +87,8 @@ def _overall(score: Score) -> Table:
     table = _table(title, ["", f"{found.items} items, {found.clusters} clusters (95% interval)"])
     rows = {
         "accuracy": found.accuracy,
-        "better response first": found.accuracy_first,
-        "better response second": found.accuracy_second,
+        "better response first": None if protocol.mixes_orders else found.accuracy_first,
+        "better response second": None if protocol.mixes_orders else found.accuracy_second,
         "right in both orders": found.consistent,
         "flips with the order": found.flips,
         "says 1": found.first_position,
