@@ -34,7 +34,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep data eval compare show export convert annotate decontaminate mix data-page validate bench-eval doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sweep data eval compare show export convert annotate decontaminate mix data-page judge-check validate bench-eval doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,13 +98,16 @@ mix: $(READY) ## Select, sample and split data sets: ARGS="inputs=[a,b] out=..."
 data-page: $(READY) ## One page that shows a data set: FILE, OUT=page.html
 	@$(BIN)/python -m tools.data_page input=$(FILE) out=$(OUT) $(ARGS)
 
+judge-check: $(READY) ## How good a consistency judge is, on cases by hand: JUDGE=rule|openai, ARGS
+	@$(BIN)/python -m tools.judge_check $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
+
 validate: $(READY) ## Check a data set and list every bad row: FILE=... or DATA=..., ARGS
 	@$(BIN)/python -m tools.validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
 
 doctor: $(READY) ## Say what this machine can run
 	@$(BIN)/python -m tools.doctor
 
-test: $(READY) ## Unit tests and one real training run (about 6 minutes on 2 cores)
+test: $(READY) ## Unit tests and real training runs (about 15 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m "not gpu and not slow"
 
 test-slow: $(READY) ## The tests that take more than a minute each

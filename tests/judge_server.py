@@ -35,7 +35,9 @@ MODES = {
     "nonsense": "200 with a page of HTML",
     "truncated": "200 with half of a JSON object",
     "drop": "breaks the connection in the middle of an answer",
-    "plain": "right, but 400 to any request with a response_format",
+    "openai": "right, but 400 to a field that OpenAI does not know, structured_outputs",
+    "plain": "right, but 400 to that one and to response_format",
+    "chatty": "in words unless there is a response_format; structured_outputs is ignored",
     "refuse": "`status` (401), in words that repeat the key",
     "say": "a chat completion of `text`",
 }
@@ -175,8 +177,14 @@ class JudgeServer:
             return _error(500, "something broke")
         if mode == "nonsense":
             return Response("<html><h1>It works!</h1></html>", media_type="text/html")
-        if mode == "plain" and "response_format" in body:
-            return _error(400, "response_format is not supported")
+        unknown = {
+            "openai": ["structured_outputs"],
+            "plain": ["structured_outputs", "response_format"],
+        }
+        if refused := [name for name in unknown.get(mode, []) if name in body]:
+            return _error(400, f"{refused[0]} is not supported")
+        if mode == "chatty" and "response_format" not in body:
+            mode = "garbage"
         if mode == "refuse":
             return _error(given["status"], f"no: {request.headers.get('authorization')}")
         if mode in ("slow", "crowded"):

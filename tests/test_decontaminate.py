@@ -210,10 +210,17 @@ def test_an_image_that_cannot_be_opened_is_an_error(screen, shown):
 
 
 @pytest.fixture
-def training(tmp_path):
+def training(planted_set, tmp_path):
     """A training set with planted copies of the photos benchmark, and what must become of each."""
-    folder = tmp_path / "set"
-    (folder / "images").mkdir(parents=True)
+    folder, planted = planted_set
+    return shutil.copytree(folder, tmp_path / "set"), planted
+
+
+@pytest.fixture(scope="module")
+def planted_set(tmp_path_factory):
+    """The same, for all tests: they change nothing here."""
+    folder = tmp_path_factory.mktemp("planted")
+    (folder / "images").mkdir()
     names = ["PNG", "JPEG, quality 50", "10% off each side", "scaled to 50%"]
     rows, planted = [], {}
     for number, row in enumerate(small("test", 8) + small("train", 40)):

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from judge_server import JudgeServer
+from omegaconf import OmegaConf
 
 from r1reward.config import REPO
 from r1reward.judges.base import Case, JudgeCall, Judgement
+from tools.bench_judge import figures
 from tools.judge_check import CasesError, Labelled, agreement, calls, read_cases, report
 
 CASES = REPO / "recipes" / "judge_cases" / "cases.jsonl"
@@ -196,3 +198,32 @@ def test_what_cannot_be_used_is_status_2(tmp_path, overrides, words) -> None:
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+# --- the benchmark of its speed
+
+
+def test_speeds_by_hand() -> None:
+    given = {"seconds": 0.2, "samples": 256, "blocking_samples": 10, "judge": {"concurrency": 32}}
+    found = figures(OmegaConf.create(given), {"ours": [1.6, 3.2, 2.0], "released": [4.0]})
+    assert found["ours"]["median_s"] == 2.0
+    assert found["ours"]["per_second"] == 128
+    assert found["ours"]["times_ideal"] == pytest.approx(1.25)  # 256 * 0.2 / 32 = 1.6
+    assert found["released"]["per_second"] == 2.5
+    assert found["released"]["times_ideal"] == pytest.approx(64)  # 10 * 0.2 / 32 = 0.0625
+
+
+def test_the_benchmark_in_small(tmp_path) -> None:
+    small = ("samples=32", "blocking_samples=2", "seconds=0.01", "rounds=1")
+    command = [sys.executable, "-m", "tools.bench_judge", f"out={tmp_path}", *small]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "times the ideal" in done.stdout
+    [path] = tmp_path.glob("*/bench.json")
+    found = json.loads(path.read_text())["figures"]
+    assert {name: one["n"] for name, one in found.items()} == {
+        "first": 32,
+        "ours": 32,
+        "released": 2,
+    }
+    assert found["ours"]["times_ideal"] >= 1

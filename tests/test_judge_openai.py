@@ -128,31 +128,59 @@ def test_no_more_than_allowed_are_in_flight_and_connections_are_used_again(serve
     assert len(server.peers) == 5
 
 
-def test_a_server_that_refuses_a_schema_is_asked_without_and_remembered(serve) -> None:
-    server, asked = serve("plain"), cases(2 * N)
+@pytest.mark.parametrize(
+    ("mode", "tried"),
+    [("openai", ["structured_outputs"]), ("plain", ["structured_outputs", "response_format"])],
+)
+def test_a_form_that_a_server_refuses_is_left_out_and_remembered(serve, mode, tried) -> None:
+    server, asked = serve(mode), cases(2 * N)
     judge = build(server, concurrency=4)
     first, second = run(judge, asked[:N], asked[N:])
     assert verdicts(first) + verdicts(second) == expected(asked)
-    with_schema = [number for number, body in enumerate(server.bodies) if "response_format" in body]
-    assert 1 <= len(with_schema) <= 4, "once for each request of the first round"
-    assert server.count == 2 * N + len(with_schema)
-    assert max(with_schema) < 8
+    refused = [n for n, body in enumerate(server.bodies) if set(tried) & set(body)]
+    assert len(tried) <= len(refused) <= 4 * len(tried), "once for each request of the first round"
+    assert server.count == 2 * N + len(refused)
+    assert max(refused) < 16
 
 
-def test_the_schema_is_that_of_the_answer_and_the_published_prompt_has_none(serve) -> None:
-    server = serve()
+def test_a_form_that_a_server_ignores_is_left_for_one_that_it_knows(serve) -> None:
+    server, asked = serve("chatty"), cases(2 * N)
+    first, second = run(build(server, concurrency=4), asked[:N], asked[N:])
+    assert verdicts(first) + verdicts(second) == expected(asked)
+    assert 2 * N < server.count <= 2 * N + 4
+
+
+def test_a_refusal_of_the_text_is_no_refusal_of_the_form(serve) -> None:
+    server = serve("refuse", status=400)
+    judge = build(server)
+
+    async def session():
+        refused = await together(judge, cases(1))
+        server.set("right")
+        await together(judge, cases(1))
+        await judge.close()
+        return refused
+
+    assert kinds(asyncio.run(session())) == {"refused"}
+    assert "structured_outputs" in server.bodies[-1]
+
+
+def test_the_forms_are_those_of_the_answer_and_the_published_prompt_has_none(serve) -> None:
+    server = serve("plain")
     run(build(server), cases(1))
     run(build(server, prompt="released"), cases(1))
-    strict, released = server.bodies
-    form = strict.pop("response_format")
+    choice, schema, plain, released = server.bodies
+    assert choice.pop("structured_outputs") == {
+        "choice": ['{"conclusion": "1"}', '{"conclusion": "2"}', '{"conclusion": "none"}']
+    }
+    form = schema.pop("response_format")
     assert form["type"] == "json_schema"
     assert form["json_schema"]["schema"]["properties"]["conclusion"]["enum"] == ["1", "2", "none"]
-    assert strict | {"messages": 0} == {
-        **{"model": "m", "messages": 0, "temperature": 0.0, "max_tokens": 1024}
-    }
-    assert released | {"messages": 0} == {
-        **{"model": "m", "messages": 0, "temperature": 0.1, "max_tokens": 4096}
-    }
+    assert choice == schema == plain
+    sampling = {"model": "m", "temperature": 0.0, "max_tokens": 1024}
+    assert plain == {"messages": plain["messages"], **sampling}
+    sampling = {"model": "m", "temperature": 0.1, "max_tokens": 4096}
+    assert released == {"messages": released["messages"], **sampling}
 
 
 # --- trouble that stays: a failure of its kind, in bounded time
@@ -171,7 +199,7 @@ STAYING = [
     ("refuse", {"status": 401}, "refused", 1),
     ("refuse", {"status": 404}, "refused", 1),
     ("refuse", {"status": 302}, "refused", 1),
-    ("refuse", {"status": 400}, "refused", 2),  # with a schema, and without
+    ("refuse", {"status": 400}, "refused", 3),  # in each of the forms
 ]
 
 
@@ -458,7 +486,13 @@ def test_what_cannot_work_is_said_at_once(wrong, words) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://me:hunter2@x/v1", "https://hunter2@x/v1", "http://x/v1?api_key=hunter2"]
+    "url",
+    [
+        "http://me:hunter2@x/v1",
+        "https://hunter2@x/v1",
+        "http://me:hunter2@x:port/v1",
+        "http://x/v1?api_key=hunter2",
+    ],
 )
 def test_a_secret_in_an_address_is_refused_and_not_repeated(url) -> None:
     with pytest.raises(Exception, match=r"judge\.key_env") as raised:
@@ -607,6 +641,8 @@ def test_a_cached_text_without_a_verdict_is_asked_again(serve, tmp_path) -> None
     [got] = run(build(server, cache=path), cases(4))
     assert verdicts(got) == expected(cases(4))
     assert server.count == 8
+    run(build(server, cache=path), cases(4))
+    assert server.count == 8, "the new text took its place"
 
 
 WORKER = """

@@ -41,8 +41,8 @@ class AnswerCache:
         return rows[0][0] if rows and isinstance(rows[0][0], str) else None
 
     def put(self, key: str, text: str) -> None:
-        """Keep ``text``, without waiting for it; the first text of a key stays."""
-        statement = "INSERT OR IGNORE INTO answers VALUES (?, ?)"
+        """Keep ``text``, without waiting for it."""
+        statement = "INSERT OR REPLACE INTO answers VALUES (?, ?)"
         self._thread.submit(self._execute, statement, key, text)
 
     def close(self) -> None:
@@ -51,19 +51,18 @@ class AnswerCache:
         self._thread.shutdown()
 
     def _execute(self, statement: str, *values: str) -> list[Any]:
-        for _ in range(2):
-            try:
-                return self._open().execute(statement, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                code = getattr(error, "sqlite_errorcode", 0)  # absent where Python itself objects
-                if code & 0xFF not in _DAMAGED:
-                    self._close()  # it may be half open
-                    self._warn(f"{error}; answers are neither read nor kept for now")
-                    return []
-                self._set_aside(error)
-            except OSError as error:
-                self._warn(f"cannot be used ({error.strerror}); answers are not kept")
-                return []
+        try:
+            for _ in range(2):
+                try:
+                    return self._open().execute(statement, values).fetchall()
+                except sqlite3.DatabaseError as error:
+                    code = getattr(error, "sqlite_errorcode", 0)  # absent where Python objects
+                    if code & 0xFF not in _DAMAGED:
+                        raise
+                    self._set_aside(error)
+        except (sqlite3.Error, OSError) as error:
+            self._close()  # it may be half open
+            self._warn(f"{error}; answers are neither read nor kept for now")
         return []
 
     def _open(self) -> sqlite3.Connection:
@@ -92,7 +91,7 @@ class AnswerCache:
             for side in _SIDES:
                 with suppress(FileNotFoundError):
                     os.replace(f"{self.path}{side}", f"{aside}{side}")
-        self._warn(f"{error}; it is now {aside.name}, and a new one is begun")
+        self._warn(f"{error}; it is now {aside.name}, and a new one is begun", always=True)
 
     def _alone(self) -> "_Lock":
         return _Lock(self.path.with_name(f".{self.path.name}.lock"))
@@ -109,9 +108,9 @@ class AnswerCache:
                 self._connection.close()
             self._connection = None
 
-    def _warn(self, what: str) -> None:
+    def _warn(self, what: str, *, always: bool = False) -> None:
         self.warnings += 1
-        if self.warnings % _SAY_EVERY == 1:
+        if always or self.warnings % _SAY_EVERY == 1:
             _log.warning("judge cache %s: %s (warning %d)", self.path, what, self.warnings)
 
 

@@ -29,7 +29,7 @@ class Endpoint:
         trial: it came back, and has one request at a time to show that it works.
         trial_ends: time of the event loop until which others wait for that.
         rests_until: time of the event loop before which it wants no request.
-        structured: whether it takes a JSON schema for the answer, as far as is known.
+        form: which of the preset's forms it takes, as far as is known.
     """
 
     def __init__(self, url: str, most: int) -> None:
@@ -38,7 +38,7 @@ class Endpoint:
         self.running = self.failures = 0
         self.up, self.trial = True, False
         self.rests_until = self.trial_ends = 0.0
-        self.structured = True
+        self.form = 0
         self.probe_after = _FIRST_PROBE
 
     def has_room(self, now: float) -> bool:

@@ -18,7 +18,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.25, 8.0  # seconds
 _LEAST_S = 0.05  # a request with less time than that can only fail
 _UNUSABLE = ("nonsense", "unparsed")
 _NOT_HERE = (401, 403, 404, 405)  # refusals that speak of the endpoint rather than of the text
-_NO_SCHEMA = (400, 422)  # as servers refuse a response_format that they do not know
+_NO_FORM = (400, 422)  # as servers refuse a form that they do not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Inquiry:
         while True:
             try:
                 async with self._endpoints.place(self._ends - _LEAST_S) as (endpoint, slot):
-                    reply = await self._request(endpoint, body)
+                    reply, form = await self._request(endpoint, body)
                     elsewhere = self._note(endpoint, slot, reply)
             except Down:
                 self.detail = self.detail or "no endpoint is in service"
@@ -68,6 +68,8 @@ class Inquiry:
                 if consistent is not None:
                     self.text = reply.text
                     return self._judgement(consistent)
+                # It took the form, and did not hold the answer to it: another may do better.
+                endpoint.form = max(endpoint.form, min(form + 1, len(self._preset.forms) - 1))
             if reply.fault == "timeout" and fault and self._clock() >= self._ends:
                 return self._judgement(fault=fault)  # there was no time left to find out more
             fault = reply.fault or "unparsed"
@@ -79,18 +81,16 @@ class Inquiry:
                 await self._pause(delay)
                 delay = min(2 * delay, _LONGEST_DELAY)
 
-    async def _request(self, endpoint: Endpoint, body: dict[str, Any]) -> Reply:
-        """Ask once; twice where the endpoint turns out not to take a schema."""
-        if self._preset.schema is None or not endpoint.structured:
-            return await self._send(endpoint, body)
-        form = {"name": "verdict", "strict": True, "schema": self._preset.schema}
-        shaped = {**body, "response_format": {"type": "json_schema", "json_schema": form}}
-        reply = await self._send(endpoint, shaped)
-        if reply.status in _NO_SCHEMA:
-            reply = await self._send(endpoint, body)
-            if reply.text is not None:  # otherwise the text was at fault, and not the schema
-                endpoint.structured = False
-        return reply
+    async def _request(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[Reply, int]:
+        """Ask once, or until the endpoint takes the form; return that as well."""
+        forms = self._preset.forms
+        for form in range(endpoint.form, len(forms)):
+            reply = await self._send(endpoint, {**body, **forms[form]})
+            if reply.status not in _NO_FORM:
+                break
+        if reply.text is not None:  # otherwise the text was at fault, and not the form
+            endpoint.form = max(endpoint.form, form)
+        return reply, form
 
     async def _send(self, endpoint: Endpoint, body: dict[str, Any]) -> Reply:
         now = self._clock()

@@ -27,7 +27,8 @@ class Preset:
         max_tokens: of its answer.
         write: the prompt for a case whose reasoning is cut to the view already.
         read: whether an answer says consistent; None where it holds no verdict, or several.
-        schema: JSON schema of the answer, for servers that can enforce one.
+        forms: fields that make a server hold the answer to its form, the best ones first; the last
+            one is empty, for servers that know none.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Preset:
     max_tokens: int
     write: Callable[[Case], str]
     read: Callable[[str, Case], bool | None]
-    schema: dict[str, Any] | None = None
+    forms: tuple[dict[str, Any], ...] = ({},)
 
 
 def seen(case: Case, view: str) -> Case:
@@ -128,12 +129,25 @@ _CONCLUSION = re.compile(
     (?:\s*```)?""",
     re.VERBOSE | re.IGNORECASE,
 )
+_WORDS = ("1", "2", "none")
 _SCHEMA = {
     "type": "object",
-    "properties": {"conclusion": {"type": "string", "enum": ["1", "2", "none"]}},
+    "properties": {"conclusion": {"type": "string", "enum": list(_WORDS)}},
     "required": ["conclusion"],
     "additionalProperties": False,
 }
+_FORMS: tuple[dict[str, Any], ...] = (
+    # vLLM's; a schema leaves a model free to write blanks for ever, and weak ones do.
+    {"structured_outputs": {"choice": [f'{{"conclusion": "{word}"}}' for word in _WORDS]}},
+    # OpenAI's, which many others know.
+    {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "verdict", "strict": True, "schema": _SCHEMA},
+        }
+    },
+    {},
+)
 
 
 def _write_strict(case: Case) -> str:
@@ -154,7 +168,7 @@ def _read_strict(text: str, case: Case) -> bool | None:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("strict", "whole", 0.0, 1024, _write_strict, _read_strict, _SCHEMA),
+        Preset("strict", "whole", 0.0, 1024, _write_strict, _read_strict, _FORMS),
         Preset("released", "last_lines", 0.1, 4096, _write_released, _read_released),
     )
 }

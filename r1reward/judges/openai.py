@@ -161,18 +161,16 @@ def _addresses(base_url: str | Sequence[str] | None) -> list[str]:
     if not given or len(set(given)) < len(given):
         raise ConfigError("judge.base_url: give one address or several different ones")
     for url in given:
+        if "@" in url or "?" in url:  # not repeated: it may hold a secret
+            raise ConfigError(
+                "judge.base_url: a password or query in an address would be in the run's files; "
+                "put the key into the environment, as judge.key_env says"
+            )
         try:
             parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         except ValueError:  # a port that is no number
             usable = False
-            parts = urlsplit("")
-        if parts.username or parts.password or parts.query:
-            # Its text is not repeated: it may hold a secret.
-            raise ConfigError(
-                "judge.base_url: a password or query in an address would be in the run's files; "
-                "put the key into the environment, as judge.key_env says"
-            )
         if not usable:
             raise ConfigError(f"judge.base_url={url}: give http://host:port/v1, or https")
     return [url.rstrip("/") for url in given]

@@ -142,8 +142,9 @@ class JudgeGuard:
             f"{', '.join(f'{kind} {count}' for kind, count in kinds)}. "
             f"At most {self._rate:.0%} of {self._window} may.\n"
             "Training stopped before it learned from the last of them, and saved a checkpoint. "
-            "See that the judge's endpoint answers, then resume; or resume with judge=rule or "
-            "judge=none, or with another run.judge_guard.max_failure_rate (null: never stop)."
+            "See that the judge answers (`make judge-check`), then resume; or resume with "
+            "judge=rule or judge=none, or with another run.judge_guard.max_failure_rate (null: "
+            "never stop)."
         )
 
     @property
