@@ -34,7 +34,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep data eval compare show export convert annotate decontaminate mix data-page judge-check validate bench-eval doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sweep data eval compare show export convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ mix: $(READY) ## Select, sample and split data sets: ARGS="inputs=[a,b] out=..."
 
 data-page: $(READY) ## One page that shows a data set: FILE, OUT=page.html
 	@$(BIN)/python -m tools.data_page input=$(FILE) out=$(OUT) $(ARGS)
+
+bench-judge: $(READY) ## The consistency judge beside the original release's way of asking
+	@$(BIN)/python -m tools.bench_judge $(ARGS)
 
 judge-check: $(READY) ## How good a consistency judge is, on cases by hand: JUDGE=rule|openai, ARGS
 	@$(BIN)/python -m tools.judge_check $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
