@@ -8,7 +8,7 @@ from tools.bench_memory import PROTOCOL, Generated, measure
 
 SMALL, LARGE = 2_000, 22_000
 MORE = LARGE - SMALL
-NOISE = 4 * 2**20  # bytes: allocators take memory in steps
+NOISE = 8 * 2**20  # bytes: allocators take memory in steps, BLAS by core and by matrix size
 
 # Bytes an item, from eval/journal.py: two answers at 24 bytes a slot of a table that is half to
 # three quarters full, and while it grows by a half there is the old one as well.
