@@ -18,7 +18,7 @@ def info(arrived=0.0, wait=0.0, *, acc=1.0, consistency=0.0, failure="", judged=
     """What the manager keeps of one sample; ``call`` holds seconds, retries, cached, tokens."""
     amounts = {"seconds": 0.0, "retries": 0.0, "cached": 0.0, "tokens": 0.0} | call
     return {
-        "uid": "u",
+        "record_uid": "u",
         "acc": acc,
         "final": 1.0,
         "consistency": consistency,

@@ -156,8 +156,19 @@ def test_what_cannot_work_is_said_before_the_run(check, overrides, message):
 
 @pytest.mark.parametrize("judge", ["openai", "hosted", "none"])
 def test_a_sound_judge_passes(check, judge, tmp_path):
-    check(f"judge={judge}", f"run.dir={tmp_path}")
+    with JudgeServer() as server:
+        there = [f"judge.base_url={server.url}"] if judge == "openai" else []
+        check(f"judge={judge}", f"run.dir={tmp_path}", *there)
+        assert server.bodies == []
     assert not list(tmp_path.iterdir())  # nothing was opened
+
+
+def test_somebody_must_answer_at_one_address(check):
+    with JudgeServer() as server, JudgeServer() as gone:
+        gone.die()
+        check("judge=openai", f"judge.base_url=[{gone.url},{server.url}]", "judge.cache=null")
+        with pytest.raises(ConfigError, match=re.escape(f"nobody answers at {gone.url}. Start")):
+            check("judge=openai", f"judge.base_url={gone.url}", "judge.cache=null")
 
 
 def test_a_judge_that_verl_hosts_needs_the_run():
@@ -321,7 +332,7 @@ def test_wandb_shows_a_sample_of_the_judged_pairs(resumed):
     assert len(tables) == 2
     for path, step in zip(tables, (1, 2), strict=True):
         table = json.loads(path.read_text())
-        rows = {row["uid"]: row for row in rollouts(run, step)}
+        rows = {row["record_uid"]: row for row in rollouts(run, step)}
         assert len(table["data"]) == sum(row["judged"] for row in rows.values())
         for cells in table["data"]:
             pair = dict(zip(table["columns"], cells, strict=True))

@@ -105,7 +105,7 @@ def test_training_batches_report_reward_parts_and_advantage_statistics(trained: 
         bonus = 1 + 0.5 * row["consistency"]
         assert row["final"] == row["score"] == row["acc"] * bonus + 0.5 * row["format"]
     labels = {record.uid: record.label for record in read_records(PHOTOS / "train.jsonl")}
-    assert all(labels[row["uid"]] == int(row["gts"]) for row in rows)
+    assert all(labels[row["record_uid"]] == int(row["gts"]) for row in rows)
     for name in ("advantage/filtered", "actor/preclip_frac", "actor/log_ratio_max", "actor/lr"):
         assert np.isfinite(float(metrics[name])), name
 
@@ -122,6 +122,8 @@ def test_validation_counts_are_those_of_the_answers(trained: RunDir) -> None:
     rows = [json.loads(line) for line in (trained.root / "validations" / "2.jsonl").open()]
     assert last["n"] == len(rows) == 16
     assert last["correct"] == sum(f"<answer>{row['gts']}</answer>" in row["output"] for row in rows)
+    labels = {record.uid: record.label for record in read_records(PHOTOS / "validation.jsonl")}
+    assert all(labels[row["record_uid"]] == int(row["gts"]) for row in rows)
 
 
 def test_the_trained_actor_is_a_hugging_face_model(trained: RunDir) -> None:

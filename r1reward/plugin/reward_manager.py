@@ -67,7 +67,8 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
                 "final": parts.final,
                 "parse_failure": float(choice == 0),
                 "chose_first": float(choice == 1),
-                "uid": str(item.non_tensor_batch["extra_info"]["uid"]),
+                # Not "uid": verl's dump of a validation has its own, a random one, under that name.
+                "record_uid": str(item.non_tensor_batch["extra_info"]["uid"]),
                 "arrived": arrived,  # seconds since 1970, when the response was complete
                 "judge_wait": waited,  # seconds from then to the judgement
                 **judge_info(judgement),

@@ -182,7 +182,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         labels = [item["ground_truth"] for item in list(data["reward_model"])]
         names = sorted({name for i in kept for name in infos[i]})
         self._dump_generations(
-            inputs=[infos[i]["uid"] for i in kept],
+            inputs=[infos[i]["record_uid"] for i in kept],
             outputs=[self.tokenizer.decode(responses[i], skip_special_tokens=True) for i in kept],
             gts=[labels[i] for i in kept],
             scores=[infos[i]["final"] for i in kept],
@@ -197,7 +197,7 @@ def judged_pair(text: str, info: Mapping[str, Any]) -> list[Any]:
     assert isinstance(verdict, Verdict), "only answers are judged"
     consistent = None if info["judge_failure"] else info["consistency"] == 1
     return [
-        *(info["uid"], verdict.reasoning, verdict.choice, info["acc"] == 1),
+        *(info["record_uid"], verdict.reasoning, verdict.choice, info["acc"] == 1),
         *(consistent, info["judge_failure_kind"], info["judge_seconds"]),
     ]
 
