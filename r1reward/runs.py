@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class RunDir:
     def checkpoints(self) -> Path:
         """Checkpoints of verl: ``global_step_N`` directories."""
         return self.root / "checkpoints"
+
+    @property
+    def report(self) -> Path:
+        """The page about the run, for people."""
+        return self.root / "report.html"
 
     @property
     def model(self) -> Path:
@@ -81,6 +87,19 @@ class RunDir:
                 row = parse(line)
                 if row is not None and kind in (None, row["kind"]):
                     yield row
+
+    def history(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows that led to the weights: a resume undoes what followed its checkpoint."""
+        starts = (row for row in self.rows("event") if row["event"] == "started")
+        resumes = [row["resumed_from"] for row in starts]
+        # What was done before a start counts up to the step of every later resume.
+        limits = [min(resumes[place:], default=inf) for place in range(len(resumes) + 1)]
+        begun = 0
+        for row in self.rows():
+            if row.get("event") == "started":
+                begun = min(begun + 1, len(resumes))
+            elif row["kind"] == kind and row["step"] <= limits[begun]:
+                yield row
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ _PHASES = ("gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights"
 
 def accuracy_after(run_dir: RunDir) -> float:
     """Return the last validation accuracy in [0, 1], or NaN when there was no validation."""
-    rows = _history(run_dir, "validation")
+    rows = list(run_dir.history("validation"))
     return rows[-1]["correct"] / rows[-1]["n"] if rows else float("nan")
 
 
@@ -60,7 +60,7 @@ def learning_table(run_dir: RunDir) -> Table:
     table = Table(title="validation (unseen)", title_justify="left")
     for name in ("", "step", "n", "accuracy", "95% interval", "format", "95% interval"):
         table.add_column(name)
-    rows = _history(run_dir, "validation")
+    rows = list(run_dir.history("validation"))
     for row in rows[:1] + rows[1:][-1:]:
         name, cells = "after" if row["step"] else "before", []
         for count in (row["correct"], row["formatted"]):
@@ -72,7 +72,7 @@ def learning_table(run_dir: RunDir) -> Table:
 
 def training_table(run_dir: RunDir) -> Table:
     """Return reward parts and stabiliser statistics, first and last steps, and phase times."""
-    rows = [row["metrics"] for row in _history(run_dir, "train")]
+    rows = [row["metrics"] for row in run_dir.history("train")]
     first, last = rows[:_WINDOW], rows[-_WINDOW:]
     table = Table(title=f"training ({len(rows)} steps)", title_justify="left")
     for name in (f"mean of {_WINDOW} steps", "first", "last"):
@@ -90,7 +90,7 @@ def training_table(run_dir: RunDir) -> Table:
 
 def judge_table(run_dir: RunDir) -> Table | None:
     """Return what the judge took and how it failed, or None when it never asked nor failed."""
-    rows = [row["metrics"] for row in _history(run_dir, "train")]
+    rows = [row["metrics"] for row in run_dir.history("train")]
     rows = [row for row in rows if "judge/failures" in row]
     if not rows:
         return None
@@ -132,22 +132,12 @@ def _paths(run_dir: RunDir) -> Text:
     paths = {
         "checkpoint": run_dir.checkpoints / f"global_step_{run_dir.latest_step()}",
         "model": run_dir.model,
+        "report": run_dir.report,
         "journal": run_dir.journal,
         "log": run_dir.log,
     }
     lines = [f"{name:<12}{path}" for name, path in paths.items() if path.exists()]
     return Text("\n".join(lines))
-
-
-def _history(run_dir: RunDir, kind: str) -> list[dict[str, Any]]:
-    """Return the rows that led to the weights: a resume undoes what followed its checkpoint."""
-    rows: list[dict[str, Any]] = []
-    for row in run_dir.rows():
-        if row["kind"] == kind:
-            rows.append(row)
-        elif row.get("event") == "started":
-            rows = [kept for kept in rows if kept["step"] <= row["resumed_from"]]
-    return rows
 
 
 def _mean(rows: list[dict[str, Any]], key: str) -> str:

@@ -3,13 +3,12 @@
 28 bytes of a row with one image are kept (:data:`ROW` and :data:`SIZE`), and the records to read.
 """
 
-import base64
 import hashlib
 import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -24,8 +23,9 @@ from PIL import Image, UnidentifiedImageError
 from r1reward.data.checks import language_of
 from r1reward.data.keys import UNKNOWN, difficulty_name, read_row
 from r1reward.data.workers import in_order
-from r1reward.media import ImageError, frames, locate, open_image
-from r1reward.record import Media, Record, record_of
+from r1reward.media import ImageError, locate
+from r1reward.pictures import Pictures
+from r1reward.record import Record, record_of
 from r1reward.rows import RowError, Unit, files_of, read_unit, units
 
 Array = NDArray[Any]
@@ -39,7 +39,6 @@ ROW = np.dtype(
 )  # fmt: skip
 SIZE = np.dtype([("width", "u4"), ("height", "u4")])  # of an image, in pixels
 _FAULTS = 20  # that are shown, of each kind
-_FRAMES = 4  # of a video
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def _rows_of(file: Path) -> int:
 
 def survey_unit(unit: Unit, root: Path, sampling: Sampling) -> Survey:
     """Measure the rows of a unit; of images, only the beginning is read."""
-    found = Survey()
+    found, pictures = Survey(), Pictures(root, sampling.pixels)
     rows: list[tuple[int, ...]] = []
     sizes: list[tuple[int, int]] = []
     sources: dict[str, int] = {}
@@ -147,10 +146,10 @@ def survey_unit(unit: Unit, root: Path, sampling: Sampling) -> Survey:
             found.languages[language_of(record.question)] += 1
         if place < shown:
             full = cast(Record, record_of(where, raw))  # its media hold their files
-            names = [_picture(found, uri, root, sampling.pixels) for uri in _pictures(full, root)]
+            names = [name for item in full.media for name in pictures.names(item)]
             found.cards.append((place, _card(where, full, row, difficulty) | {"images": names}))
     found.rows, found.sizes = np.array(rows, ROW), np.array(sizes, SIZE)
-    found.sources = list(sources)
+    found.sources, found.images = list(sources), pictures.found
     return found
 
 
@@ -195,38 +194,6 @@ def _card(where: str, record: Record, row: Mapping[str, Any], difficulty: int) -
             "difficulty": difficulty_name(difficulty),
         },
     }
-
-
-def _pictures(record: Record, root: Path) -> Iterator[str]:
-    """Yield the images of a record, and a few frames of each of its videos."""
-    for item in record.media:
-        yield from [item.uri] if item.kind == "image" else _frames(item, root)
-
-
-def _frames(item: Media, root: Path) -> list[str]:
-    try:
-        found = frames(item.uri, root)
-    except ImageError:
-        return [item.uri]  # which says what is wrong
-    step = max(1, len(found) // _FRAMES)
-    return [str(path) for path in found[::step][:_FRAMES]]
-
-
-def _picture(found: Survey, uri: str, root: Path, pixels: int) -> str:
-    """Add a small picture, or why there is none; return its name."""
-    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    if name not in found.images:
-        try:
-            image = open_image(uri, root)
-        except ImageError as error:
-            found.images[name] = {"src": "", "error": str(error)}
-            return name
-        image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=75)
-        content = base64.b64encode(buffer.getvalue()).decode()
-        found.images[name] = {"src": f"data:image/jpeg;base64,{content}", "error": ""}
-    return name
 
 
 def survey(path: Path, root: Path, sampling: Sampling, workers: int, tick: Tick) -> Survey:
