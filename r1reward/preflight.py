@@ -1,9 +1,10 @@
 """Checks that cost seconds, before Ray starts: files, model, memory."""
 
+import asyncio
 import importlib.metadata
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -17,6 +18,7 @@ from omegaconf import OmegaConf
 
 from r1reward.config import ConfigError, count_gpus, flatten
 from r1reward.judges.hosted import HostedJudge
+from r1reward.judges.openai import OpenAIJudge
 from r1reward.media import ImageError, check_media
 from r1reward.record import Media, Record, RecordError, scan_records
 from r1reward.rewards.judge_health import JudgeGuard
@@ -37,9 +39,9 @@ def preflight(cfg: Any) -> None:
     Args:
         cfg: the resolved configuration of a run.
     """
-    _check_plugin()
-    _check_secrets(cfg)
-    _check_model("actor_rollout_ref.model.path", str(cfg.actor_rollout_ref.model.path))
+    check_plugin()
+    check_secrets(cfg)
+    check_model("actor_rollout_ref.model.path", str(cfg.actor_rollout_ref.model.path))
     _check_reward(cfg)
     for key in ("train_files", "val_files"):
         _check_data(key, cfg.data[key], cfg.data.media_root)
@@ -48,7 +50,8 @@ def preflight(cfg: Any) -> None:
         _check_memory(int(cfg.ray_kwargs.ray_init.get("object_store_memory") or 0))
 
 
-def _check_plugin() -> None:
+def check_plugin() -> None:
+    """Refuse an environment in which verl cannot see the plug-in."""
     names = {point.name for point in importlib.metadata.entry_points(group="verl.plugins")}
     if "r1reward" not in names:
         raise ConfigError(
@@ -57,7 +60,8 @@ def _check_plugin() -> None:
         )
 
 
-def _check_secrets(cfg: Any) -> None:
+def check_secrets(cfg: Any) -> None:
+    """Refuse a configuration that holds a secret."""
     for key, value in flatten(cfg).items():
         if value and _SECRET.search(key):
             raise ConfigError(
@@ -66,7 +70,8 @@ def _check_secrets(cfg: Any) -> None:
             )
 
 
-def _check_model(key: str, path: str) -> None:
+def check_model(key: str, path: str) -> None:
+    """Refuse a directory that holds no model; a hub name is left to the hub."""
     if path.endswith("/"):
         raise ConfigError(f"{key}={path}: verl refuses the last slash.")
     local = Path(path)  # as it stands: neither verl nor transformers expands ~
@@ -96,8 +101,20 @@ def _check_reward(cfg: Any) -> None:
             "judge=hosted and no other. Choose the judge, and leave that key alone."
         )
     if wanted:
-        _check_model("judge.model", str(cfg.judge.model))
+        check_model("judge.model", str(cfg.judge.model))
         _check_judge_server(cfg, server)
+    elif isinstance(judge, OpenAIJudge) and not asyncio.run(_reachable(judge)):
+        raise ConfigError(
+            f"judge.base_url: nobody answers at {cfg.judge.base_url}. Start the judge "
+            "(`vllm serve MODEL`), correct the address, or choose judge=rule."
+        )
+
+
+async def _reachable(judge: OpenAIJudge) -> bool:
+    try:
+        return await judge.reachable()
+    finally:
+        await judge.close()
 
 
 def _check_judge_server(cfg: Any, server: Any) -> None:
@@ -122,30 +139,43 @@ def _check_judge_server(cfg: Any, server: Any) -> None:
 
 def _check_data(key: str, files: Any, media_root: str | None) -> None:
     errors: list[str] = []
-    files = [files] if isinstance(files, str) else list(files or ())
-    if not files:
-        raise ConfigError(f"data.{key} names no file. Choose a `data=` or give a path.")
-    for file in files:
-        path = Path(file).expanduser()
-        if not path.exists():
-            raise ConfigError(
-                f"data.{key}={file}: no such file. Choose another `data=` or download the set."
-            )
-        beside = path if path.is_dir() else path.parent
+    for path in data_files(key, files):
         try:
-            rows = list(_scan(path, Path(media_root) if media_root else beside))
+            rows = list(_scan(path, media_folder(path, media_root)))
         except RecordError as error:
             raise ConfigError(f"data.{key}: {error}") from None
         errors += filter(None, rows)
         if not rows:
-            raise ConfigError(f"data.{key}={file}: the file holds no rows.")
+            raise ConfigError(f"data.{key}={path}: the file holds no rows.")
     if errors:
-        shown = "\n  ".join(errors[:_SHOWN])
-        more = f"\n  and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
-        raise ConfigError(
-            f"data.{key}: {len(errors)} bad row(s):\n  {shown}{more}\n"
-            "Run `make validate FILE=...` for the whole list."
-        )
+        listed = show_rows(key, errors)
+        raise ConfigError(f"{listed}\nRun `make validate FILE=...` for the whole list.")
+
+
+def data_files(key: str, files: Any) -> list[Path]:
+    """Return the files and folders that ``data.<key>`` names, all of which are there."""
+    files = [files] if isinstance(files, str) else list(files or ())
+    if not files:
+        raise ConfigError(f"data.{key} names no file. Choose a `data=` or give a path.")
+    paths = [Path(file).expanduser() for file in files]
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(
+                f"data.{key}={path}: no such file. Choose another `data=` or download the set."
+            )
+    return paths
+
+
+def media_folder(path: Path, media_root: str | None) -> Path:
+    """Return the folder that relative media paths of a data file start from."""
+    return Path(media_root) if media_root else path if path.is_dir() else path.parent
+
+
+def show_rows(key: str, errors: Sequence[str]) -> str:
+    """Return what is wrong with the first rows, and how many more there are."""
+    shown = "\n  ".join(errors[:_SHOWN])
+    more = f"\n  and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    return f"data.{key}: {len(errors)} bad row(s):\n  {shown}{more}"
 
 
 def _scan(path: Path, root: Path) -> Iterator[str | None]:

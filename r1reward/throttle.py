@@ -1,16 +1,17 @@
-"""How many requests an endpoint bears: found out by adding one at a time, and halving."""
+"""How many requests an endpoint bears: found out by asking for more, and halving."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_START = 8
+_START = 16
 
 
 class Throttle:
     """Bounds what is in flight, up to ``most``.
 
-    The bound grows by one each time a full round of requests goes well, and halves when the
+    The bound doubles with each full round of requests that goes well until the endpoint is
+    overloaded for the first time, and grows by one a round from then on. It halves when the
     endpoint is overloaded; requests that began before it halved do not halve it again.
     """
 
@@ -38,7 +39,8 @@ class Throttle:
             yield slot
         finally:
             if not slot.bad:
-                self._limit = min(self._most, self._limit + 1 / self._limit)
+                more = 1 / self._limit if self._halved else 1
+                self._limit = min(self._most, self._limit + more)
             elif began == self._halved:
                 self._limit = max(1.0, self._limit / 2)
                 self._halved += 1

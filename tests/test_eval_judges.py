@@ -373,7 +373,8 @@ def test_trouble_that_passes_costs_time_only(trouble, serve) -> None:
     ("trouble", "kind"), [(500, "server"), (429, "rate_limit"), ("{", "nonsense"), (1.0, "timeout")]
 )
 def test_trouble_that_stays_is_a_fault_at_the_deadline(trouble, kind, serve) -> None:
-    judge = remote(serve(trouble), request_s=0.3, deadline_s=1.5)
+    patience = 0.3 if kind == "timeout" else 1.0
+    judge = remote(serve(trouble), request_s=patience, deadline_s=1.5)
     began = time.monotonic()
     [replies] = answers(judge, [Call(items(1)[0], 1)])
     assert replies[0].kind == kind
@@ -436,5 +437,23 @@ def test_a_throttle_halves_once_a_round_and_grows_by_one_a_round() -> None:
         return seen, throttle.limit
 
     seen, most = asyncio.run(session())
-    assert seen == [4, 2, 1, 1, 1, 2, 2]  # 1 + 1/1, then 2 + 1/2 + 1/2.5 = 2.9
+    assert seen == [8, 4, 2, 1, 1, 2, 2]  # 1 + 1/1, then 2 + 1/2 + 1/2.5 = 2.9
     assert most == 20
+
+
+def test_a_throttle_doubles_each_round_until_the_first_overload() -> None:
+    async def session():
+        throttle, seen = Throttle(100), []
+
+        async def one(bad):
+            async with throttle.slot() as slot:
+                await asyncio.sleep(0)
+                if bad:
+                    slot.overloaded()
+
+        for bad in [False, False, False, True, False]:
+            await asyncio.gather(*(one(bad) for _ in range(throttle.limit)))
+            seen.append(throttle.limit)
+        return seen
+
+    assert asyncio.run(session()) == [32, 64, 100, 50, 50]  # 50 + 1/50 + 1/50.02 ... < 51

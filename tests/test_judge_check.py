@@ -214,13 +214,17 @@ def test_speeds_by_hand() -> None:
 
 
 def test_the_benchmark_in_small(tmp_path) -> None:
-    small = ("samples=32", "blocking_samples=2", "seconds=0.01", "rounds=1")
+    small = ("samples=32", "blocking_samples=2", "seconds=0.01", "rounds=1", "generation_s=0.5")
     command = [sys.executable, "-m", "tools.bench_judge", f"out={tmp_path}", *small]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "times the ideal" in done.stdout
     [path] = tmp_path.glob("*/bench.json")
-    found = json.loads(path.read_text())["figures"]
+    bench = json.loads(path.read_text())
+    [beyond] = bench["streamed"]["beyond_s"]
+    assert beyond >= 0.01  # the last answer to be judged arrives when generation ends
+    assert bench["streamed"]["share"] == pytest.approx(beyond / 0.5)
+    found = bench["figures"]
     assert {name: one["n"] for name, one in found.items()} == {
         "first": 32,
         "ours": 32,

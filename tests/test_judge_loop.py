@@ -164,11 +164,12 @@ def test_a_sound_judge_passes(check, judge, tmp_path):
 
 
 def test_somebody_must_answer_at_one_address(check):
-    with JudgeServer() as server, JudgeServer() as gone:
-        gone.die()
+    with JudgeServer() as gone:
+        pass
+    with JudgeServer() as server:
         check("judge=openai", f"judge.base_url=[{gone.url},{server.url}]", "judge.cache=null")
-        with pytest.raises(ConfigError, match=re.escape(f"nobody answers at {gone.url}. Start")):
-            check("judge=openai", f"judge.base_url={gone.url}", "judge.cache=null")
+    with pytest.raises(ConfigError, match=re.escape(f"nobody answers at {gone.url}. Start")):
+        check("judge=openai", f"judge.base_url={gone.url}", "judge.cache=null")
 
 
 def test_a_judge_that_verl_hosts_needs_the_run():

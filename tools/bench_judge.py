@@ -4,6 +4,8 @@ One server, which takes the same time for every answer however many it works on,
 
 * ``ours``: many calls at a time on one event loop, as verl's reward loop makes them. The first
   batch is shown apart: a judge begins with few requests in flight and finds out what is borne;
+* ``streamed``: the same calls while the answers to be judged are still being generated, evenly
+  over ``generation_s``; what counts is how long the last judgement comes after the last answer;
 * ``released``: one call after the other, each with a client of its own that first asks for the
   list of models, as the original release does. Of fewer cases: each takes as long as any other.
 
@@ -29,7 +31,7 @@ from rich.table import Table
 from r1reward.command import run_command
 from r1reward.config import REPO, ConfigError
 from r1reward.files import write_text
-from r1reward.judges.base import Case
+from r1reward.judges.base import Case, Judgement
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.progress import console_on
 from tools.bench_data import machine
@@ -38,7 +40,6 @@ from tools.doctor import version
 SCHEMA = 1
 _PACKAGES = ("aiohttp", "openai", "fastapi", "uvicorn")
 _TITLES = {"first": "ours, first batch", "ours": "ours", "released": "as released"}
-_WARM_UP = 600  # cases: as many as it takes to get from 8 requests in flight to 32, one a round
 _FILLER = "Response {} names what the picture shows, and Response {} leaves half of it out. " * 30
 
 
@@ -70,13 +71,18 @@ def serving(seconds: float) -> Iterator[str]:
             process.kill()
 
 
-async def ours(cfg: DictConfig, judge: OpenAIJudge) -> dict[str, list[float]]:
-    """Return the seconds of the first batch, and of all timed ones."""
+async def ours(cfg: DictConfig, judge: OpenAIJudge) -> tuple[dict[str, list[float]], list[float]]:
+    """Return the seconds of the first batch and of all timed ones; and those beyond generation."""
 
-    async def batch(name: str, count: int) -> float:
-        cases = make_cases(name, count)
-        began = time.monotonic()
-        found = await asyncio.gather(*(judge.judge([case]) for case in cases))
+    async def batch(name: str, over: float = 0.0) -> float:
+        count, began = cfg.samples, time.monotonic()
+
+        async def arrive(number: int, case: Case) -> list[Judgement]:
+            await asyncio.sleep(over * (number + 1) / count - (time.monotonic() - began))
+            return await judge.judge([case])
+
+        cases = enumerate(make_cases(name, count))
+        found = await asyncio.gather(*(arrive(number, case) for number, case in cases))
         took = time.monotonic() - began
         if [item.consistent for [item] in found] != [n % 2 == 0 for n in range(count)]:
             raise ConfigError(
@@ -84,11 +90,11 @@ async def ours(cfg: DictConfig, judge: OpenAIJudge) -> dict[str, list[float]]:
             )
         return took
 
-    first = await batch("first", cfg.samples)
-    await batch("warm", _WARM_UP)
-    timed = [await batch(f"timed{number}", cfg.samples) for number in range(cfg.rounds)]
+    first = await batch("first")
+    timed = [await batch(f"timed{number}") for number in range(cfg.rounds)]
+    streamed = [await batch(f"streamed{number}", cfg.generation_s) for number in range(cfg.rounds)]
     await judge.close()
-    return {"first": [first], "ours": timed}
+    return {"first": [first], "ours": timed}, [one - cfg.generation_s for one in streamed]
 
 
 def released(cfg: DictConfig, url: str) -> float:
@@ -162,14 +168,21 @@ def bench(cfg: DictConfig) -> None:
     load = os.getloadavg()[0]
     with serving(cfg.seconds) as url:
         judge = instantiate(cfg.judge, base_url=url)
-        runs = asyncio.run(ours(cfg, judge))
+        runs, beyond = asyncio.run(ours(cfg, judge))
         runs["released"] = [released(cfg, url)]
     packages = {name: version(name) for name in _PACKAGES}
     where = {**machine(), "packages": packages, "load": load, "date": time.strftime("%Y-%m-%d")}
     found = figures(cfg, runs)
+    added = statistics.median(beyond)
     console.print(table(cfg, found, where))
+    console.print(
+        f"streamed: {cfg.samples} answers arrive over {cfg.generation_s:g} s; the last judgement "
+        f"comes {added:.2f} s after the last answer (median of {len(beyond)}), "
+        f"{added / cfg.generation_s:.1%} of a step that long"
+    )
     settings = OmegaConf.to_container(cfg)
     content = {"schema": SCHEMA, "machine": where, "settings": settings, "figures": found}
+    content["streamed"] = {"beyond_s": beyond, "share": added / cfg.generation_s}
     path = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S"), "bench.json")
     write_text(path, json.dumps(content, indent=1) + "\n")
     console.print(str(path), markup=False)

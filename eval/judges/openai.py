@@ -87,10 +87,12 @@ class OpenAIJudge(Judge):
         """Ask until there is an answer, the endpoint refuses, or the time is over."""
         ends, delay, fault = time.monotonic() + self._deadline_s, _FIRST_DELAY, None
         while True:
-            reply, wait = await self._request(messages, ends - time.monotonic())
+            left = ends - time.monotonic()
+            reply, wait = await self._request(messages, left)
             if isinstance(reply, Answer) or wait is None:
                 return vote, reply
-            fault = reply
+            if fault is None or left >= self._request_s or reply.kind != "timeout":
+                fault = reply  # a last try cut short by the deadline says nothing new
             pause = max(wait, random.uniform(0, delay))  # noqa: S311 - jitter
             delay = min(2 * delay, _LONGEST_DELAY)
             if time.monotonic() + pause >= ends:

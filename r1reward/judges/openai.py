@@ -101,6 +101,11 @@ class OpenAIJudge:
         session = self._connected()
         return list(await asyncio.gather(*(self._judge(session, case) for case in cases)))
 
+    async def reachable(self) -> bool:
+        """Return whether somebody answers at one address at least."""
+        session = self._connected()
+        return any(await asyncio.gather(*(_chat.alive(session.client, url) for url in self._urls)))
+
     async def close(self) -> None:
         """Close connections and cache, for good."""
         if self._session and self._session.loop is asyncio.get_running_loop():
