@@ -18,6 +18,7 @@ from rich.markup import escape
 from r1reward.config import ConfigError
 from r1reward.preflight import preflight
 from r1reward.progress import Progress, console_on
+from r1reward.provenance import provenance
 from r1reward.runs import RunDir
 from r1reward.session import session
 from r1reward.summary import accuracy_after, summary
@@ -46,7 +47,10 @@ def launch(cfg: Any) -> float:
         console_on(sys.stderr).print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(2) from None
     OmegaConf.save(cfg, run_dir.root / "config.yaml")
-    run_dir.event("started", command=sys.argv, resumed_from=resumed_from, started=started)
+    made_with = provenance()
+    run_dir.event(
+        "started", command=sys.argv, resumed_from=resumed_from, started=started, **made_with
+    )
     with log_to_file(run_dir.log) as console:
         console.print(
             f"run      {run_dir.root}\nlog      {run_dir.log}", markup=False, soft_wrap=True
@@ -61,9 +65,11 @@ def launch(cfg: Any) -> float:
             traceback.print_exception(error)  # to the log: a remote one is printed nowhere else
             progress.close()
             _explain(console, run_dir, error)
+            _report(console, run_dir)
             raise SystemExit(1) from None
         progress.close()
         console.print(summary(run_dir), soft_wrap=True)
+        _report(console, run_dir)
     return accuracy_after(run_dir)
 
 
@@ -83,8 +89,8 @@ def _run(cfg: Any, progress: Progress) -> None:
 
 
 def _explain(console: Console, run_dir: RunDir, error: BaseException) -> None:
-    run_dir.event("failed", error=type(error).__name__)
-    if isinstance(error, KeyboardInterrupt):
+    run_dir.event("failed", error=type(error).__name__, reason=reason(error))
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray makes SIGTERM an exit
         lines = ["[yellow]interrupted[/]"]
     else:
         lines = [f"[red]failed[/] {escape(reason(error))}"]
@@ -92,6 +98,19 @@ def _explain(console: Console, run_dir: RunDir, error: BaseException) -> None:
     if run_dir.latest_step():
         lines.append(f"continue with: RESUME={escape(str(run_dir.root))}")
     console.print("\n".join(lines), soft_wrap=True)
+
+
+def _report(console: Console, run_dir: RunDir) -> None:
+    """Write the page about the run; nothing that goes wrong with it may change how a run ends."""
+    try:
+        from r1reward.report.page import write_report
+
+        write_report(run_dir)
+        line = f"{'report':<12}{escape(str(run_dir.report))}"
+    except (Exception, KeyboardInterrupt) as error:
+        traceback.print_exception(error)
+        line = f"[yellow]no report[/] {escape(reason(error))}"
+    console.print(line, soft_wrap=True)
 
 
 def reason(error: BaseException) -> str:

@@ -132,7 +132,6 @@ def _paths(run_dir: RunDir) -> Text:
     paths = {
         "checkpoint": run_dir.checkpoints / f"global_step_{run_dir.latest_step()}",
         "model": run_dir.model,
-        "report": run_dir.report,
         "journal": run_dir.journal,
         "log": run_dir.log,
     }

@@ -159,8 +159,10 @@ def test_a_run_that_fails_says_why_and_where_to_read_on(train, files) -> None:
         "failed ConnectionError: no [/] route to",
         "the head node",
         f"the whole story is in {run.log}",
+        f"report      {run.report}",
     ]
     assert done.stderr == ""
+    assert "ConnectionError: no [/] route to" in run.report.read_text()
     log = run.log.read_text()
     assert log.index("imported") < log.index("Traceback") < log.index("ConnectionError: no [/]")
     assert "native noise" in log
@@ -181,7 +183,22 @@ def test_a_run_that_succeeds_ends_with_its_summary(train, files) -> None:
     assert "75.0%" in after
     assert "40.9% to 92.9%" in after
     assert f"journal     {run.journal}" in shown
-    assert shown[-1] == f"log         {run.log}"
+    assert f"log         {run.log}" in shown
+    assert shown[-1] == f"report      {run.report}"
+    assert "50.0% → 75.0%" in run.report.read_text()
+    (start,) = [row for row in run.rows("event") if row["event"] == "started"]
+    assert "CPU cores" in start["machine"]
+
+
+@pytest.mark.parametrize(("ray", "status"), [("run", 0), ("fail", 1)])
+def test_a_report_that_fails_changes_nothing_else(train, files, ray, status) -> None:
+    (files / "stub" / "jinja2.py").write_text("raise RuntimeError('no [/] pages')")
+    done = train(ray=ray)
+    run = only_run(files)
+    assert done.returncode == status
+    assert done.stdout.splitlines()[-1] == "no report RuntimeError: no [/] pages"
+    assert "RuntimeError: no [/] pages" in run.log.read_text()
+    assert not run.report.exists()
 
 
 # --- output
@@ -285,6 +302,7 @@ def test_a_run_with_a_checkpoint_can_be_continued(tmp_path) -> None:
     run = RunDir(tmp_path / "a run [bold]")
     run.checkpoints.mkdir(parents=True)
     assert explained(run, KeyboardInterrupt()) == ["interrupted"]
+    assert explained(run, SystemExit(1)) == ["interrupted"]  # SIGTERM, once Ray runs
     (run.checkpoints / "latest_checkpointed_iteration.txt").write_text("20")
     hint = f"continue with: RESUME={run.root}"
     assert explained(run, KeyboardInterrupt()) == ["interrupted", hint]

@@ -1,0 +1,95 @@
+"""How the configuration of a run came about: its defaults, its experiment, its command line."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from r1reward.config import CONF, ConfigError, compose_config, differences
+
+# A key should be in the environment; one that was given here all the same is not repeated.
+_SECRET = re.compile(r"(api_?key|token|secret|password)$", re.IGNORECASE)
+_HIDDEN = "(not shown)"
+
+Changed = dict[str, tuple[Any, Any]]
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a run is set to.
+
+    Attributes:
+        command: of the last start.
+        experiment: what the experiment changes: key -> (default, its value), as written.
+        given: what the command line changes: key -> (value without, value with).
+        text: all of it, as YAML.
+        problem: why the differences are not known, in words.
+    """
+
+    command: list[str]
+    experiment: Changed = field(default_factory=dict)
+    given: Changed = field(default_factory=dict)
+    text: str = ""
+    problem: str = ""
+
+
+def settings(config: DictConfig, command: Sequence[str]) -> Settings:
+    """Take apart a run's resolved configuration.
+
+    Args:
+        config: of the run directory.
+        command: as it was journaled, the program first, at least.
+    """
+    program = re.sub(r".*/(\w+)/(\w+)\.py$", r"python -m \1.\2", command[0]).split(" ")
+    found = Settings([*program, *(_shown(argument) for argument in command[1:])])
+    name = Path(command[0]).stem  # a command and its configuration share their name
+    chosen = [item for item in command[1:] if (CONF / _key(item)).is_dir()]
+    plain = [item for item in chosen if Path(_key(item)).name != "experiment"]
+    try:
+        with _hydra_aside():
+            base = compose_config(chosen, config_name=name)
+            found.experiment = differences(base, compose_config(plain, config_name=name))
+        base.run.dir, base.run.name = config.run.dir, config.run.name
+        OmegaConf.resolve(base)
+        found.given = _masked(differences(config, base))
+    except (HydraException, OmegaConfBaseException, ConfigError) as error:
+        found.problem = str(error).splitlines()[0]
+    found.text = OmegaConf.to_yaml(_hide(OmegaConf.to_container(config)))
+    return found
+
+
+@contextmanager
+def _hydra_aside() -> Iterator[None]:
+    """Allow to compose inside of a command that Hydra runs; it initializes once at a time."""
+    running = GlobalHydra.instance()
+    kept, running.hydra = running.hydra, None
+    try:
+        yield
+    finally:
+        running.hydra = kept
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
+
+
+def _shown(argument: str) -> str:
+    key, equals, _ = argument.partition("=")
+    return f"{key}={_HIDDEN}" if equals and _SECRET.search(key) else argument
+
+
+def _masked(changed: Changed) -> Changed:
+    return {k: (_HIDDEN, _HIDDEN) if _SECRET.search(k) else pair for k, pair in changed.items()}
+
+
+def _hide(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _HIDDEN if v and _SECRET.search(str(k)) else _hide(v) for k, v in node.items()}
+    return [_hide(item) for item in node] if isinstance(node, list) else node

@@ -1,0 +1,32 @@
+"""Write the report of a training run: ``python -m tools.run_report RUN``.
+
+A run writes it itself when it ends; this is for one that goes on, was killed, or is older.
+"""
+
+import argparse
+from pathlib import Path
+
+from r1reward.command import error
+from r1reward.report.page import ReportError, write_report
+from r1reward.runs import RunDir
+
+
+def main() -> None:
+    """Command line.
+
+    Raises:
+        SystemExit: with status 2 for a directory that is no run.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="run directory, e.g. runs/stablereinforce/<time>")
+    run_dir = RunDir(parser.parse_args().run)
+    try:
+        write_report(run_dir)
+    except ReportError as problem:
+        error(str(problem))
+        raise SystemExit(2) from None
+    print(run_dir.report)
+
+
+if __name__ == "__main__":
+    main()
