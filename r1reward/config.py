@@ -32,20 +32,21 @@ def groups() -> dict[str, list[str]]:
 
 
 def compose_config(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
-    """Return the composed configuration of a run, as ``python -m r1reward.train`` would see it.
+    """Return the composed configuration of a run, as ``r1reward.train`` (or ``.sft``) would see it.
 
     Raises:
         hydra.errors.HydraException: for an unknown group, option or key.
     """
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(config_name, overrides=resolve_cluster(overrides))
+        group = "sft/cluster" if config_name == "sft" else "cluster"
+        return compose(config_name, overrides=resolve_cluster(overrides, group))
 
 
-def verl_defaults() -> DictConfig:
-    """Return verl's own ``ppo_trainer`` tree, before any of our groups."""
+def verl_defaults(config_name: str = "ppo_trainer") -> DictConfig:
+    """Return one of verl's own trees, before any of our groups."""
     with initialize_config_dir(str(_verl_config_dir()), version_base="1.3"):
-        return compose("ppo_trainer")
+        return compose(config_name)
 
 
 def differences(config: DictConfig, base: DictConfig) -> dict[str, tuple[Any, Any]]:
@@ -80,20 +81,19 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, function, use_cache=True, replace=True)
 
 
-def resolve_cluster(overrides: Sequence[str]) -> list[str]:
-    """Return ``overrides`` with ``cluster=auto``, or no cluster, replaced by what is there."""
-    chosen = [item for item in overrides if item.startswith("cluster=")]
-    if chosen and chosen[-1] != "cluster=auto":
+def resolve_cluster(overrides: Sequence[str], group: str = "cluster") -> list[str]:
+    """Return ``overrides`` with ``<group>=auto``, or no such choice, replaced by what is there."""
+    chosen = [item for item in overrides if item.startswith(f"{group}=")]
+    if chosen and chosen[-1] != f"{group}=auto":
         return list(overrides)
-    kept = [item for item in overrides if not item.startswith("cluster=")]
-    return [*kept, f"cluster={detect_cluster(count_gpus())}"]
+    kept = [item for item in overrides if not item.startswith(f"{group}=")]
+    return [*kept, f"{group}={detect_cluster(count_gpus(), group)}"]
 
 
-def detect_cluster(gpus: int) -> str:
-    """Return the largest ``gpu<N>`` profile that ``gpus`` GPUs can run, or ``cpu``."""
-    sizes = [
-        int(match[1]) for name in groups()["cluster"] if (match := re.match(r"gpu(\d+)$", name))
-    ]
+def detect_cluster(gpus: int, group: str = "cluster") -> str:
+    """Return the largest ``gpu<N>`` profile of ``group`` that ``gpus`` GPUs can run, or ``cpu``."""
+    names = [path.stem for path in (CONF / group).glob("*.yaml")]
+    sizes = [int(match[1]) for name in names if (match := re.match(r"gpu(\d+)$", name))]
     fitting = [size for size in sizes if size <= gpus]
     return f"gpu{max(fitting)}" if fitting else "cpu"
 

@@ -13,7 +13,7 @@ class ExportError(RuntimeError):
 
 
 def export(run: Path, step: int | None = None) -> Path:
-    """Merge the sharded actor of ``run`` into ``run/model`` with verl's model merger.
+    """Merge the sharded model of ``run`` into ``run/model`` with verl's model merger.
 
     The directory holds safetensors weights, configuration, tokenizer and processor, and loads
     with ``AutoProcessor`` and ``AutoModelForImageTextToText``. It appears whole or not at all.
@@ -30,8 +30,10 @@ def export(run: Path, step: int | None = None) -> Path:
     """
     run_dir = RunDir(run)
     step = step or run_dir.latest_step()
-    actor = run_dir.checkpoints / f"global_step_{step}" / "actor"
-    if not actor.is_dir():
+    sharded = run_dir.checkpoints / f"global_step_{step}"
+    if (sharded / "actor").is_dir():  # RL keeps several models; a cold start has one
+        sharded = sharded / "actor"
+    if not sharded.is_dir():
         raise ExportError(
             f"{run}: no checkpoint of step {step} below {run_dir.checkpoints}; "
             "train first, or name another step"
@@ -45,9 +47,9 @@ def export(run: Path, step: int | None = None) -> Path:
         ModelMergerConfig(
             operation="merge",
             backend="fsdp",
-            local_dir=str(actor),
+            local_dir=str(sharded),
             target_dir=str(partial),
-            hf_model_config_path=str(actor / "huggingface"),
+            hf_model_config_path=str(sharded / "huggingface"),
         )
     )
     merger.merge_and_save()

@@ -1,4 +1,4 @@
-"""Launches one training run: preflight, Ray, the task runner, progress, summary."""
+"""Launches one training run: preflight, training, progress, summary."""
 
 import contextlib
 import os
@@ -6,13 +6,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 
 from r1reward.config import ConfigError
@@ -23,15 +24,53 @@ from r1reward.runs import RunDir
 from r1reward.session import session
 from r1reward.summary import accuracy_after, summary
 
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5
 _REASON_LINES = 12
 
 
-def launch(cfg: Any) -> float:
-    """Run the training job ``cfg`` and return its final validation accuracy in [0, 1].
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one kind of training does at each stage of a run.
+
+    Attributes:
+        preflight: raises :class:`ConfigError` for what a run would trip over.
+        train: trains to the end, polling the progress.
+        summary: the tables of a finished run.
+        result: the number that a finished run is worth.
+    """
+
+    preflight: Callable[[Any], None]
+    train: Callable[[Any, RunDir, Progress], None]
+    summary: Callable[[RunDir], Group]
+    result: Callable[[RunDir], float]
+
+
+def _reinforce(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
+    with session(cfg, run_dir):
+        import ray
+
+        from r1reward.plugin.task import TaskRunner
+
+        runner = ray.remote(num_cpus=1)(TaskRunner).remote()
+        result = runner.run.remote(cfg)
+        while True:
+            done, _ = ray.wait([result], timeout=POLL_SECONDS)
+            progress.poll()
+            if done:
+                ray.get(result)
+                return
+
+
+# Reinforcement learning: the result is the final validation accuracy in [0, 1].
+REINFORCEMENT = Job(preflight, _reinforce, summary, accuracy_after)
+
+
+def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
+    """Run the training job ``cfg`` and return its result.
 
     Args:
         cfg: the composed and resolved configuration (``run.dir`` filled in).
+        job: the kind of training.
 
     Raises:
         SystemExit: with status 2 for a configuration or data error, 1 for a failed run; the
@@ -42,7 +81,7 @@ def launch(cfg: Any) -> float:
     run_dir.root.mkdir(parents=True, exist_ok=True)
     resumed_from = run_dir.latest_step()
     try:
-        preflight(cfg)
+        job.preflight(cfg)
     except ConfigError as error:
         console_on(sys.stderr).print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(2) from None
@@ -59,8 +98,7 @@ def launch(cfg: Any) -> float:
             console.print(f"resuming from step {resumed_from}")
         progress = Progress(console, run_dir, since=started)
         try:
-            with session(cfg, run_dir):
-                _run(cfg, progress)
+            job.train(cfg, run_dir, progress)
         except BaseException as error:
             traceback.print_exception(error)  # to the log: a remote one is printed nowhere else
             progress.close()
@@ -68,24 +106,9 @@ def launch(cfg: Any) -> float:
             _report(console, run_dir)
             raise SystemExit(1) from None
         progress.close()
-        console.print(summary(run_dir), soft_wrap=True)
+        console.print(job.summary(run_dir), soft_wrap=True)
         _report(console, run_dir)
-    return accuracy_after(run_dir)
-
-
-def _run(cfg: Any, progress: Progress) -> None:
-    import ray
-
-    from r1reward.plugin.task import TaskRunner
-
-    runner = ray.remote(num_cpus=1)(TaskRunner).remote()
-    result = runner.run.remote(cfg)
-    while True:
-        done, _ = ray.wait([result], timeout=_POLL_SECONDS)
-        progress.poll()
-        if done:
-            ray.get(result)
-            return
+    return job.result(run_dir)
 
 
 def _explain(console: Console, run_dir: RunDir, error: BaseException) -> None:

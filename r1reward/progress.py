@@ -15,24 +15,28 @@ STARTUP = {
     "task_runner": "task runner is up",
     "imported": "verl is imported",
     "data": "data is loaded",
+    "model": "model is up",
     "engines": "actor, reference and rollout are up",
     "weights": "first weights are in the rollout",
     "training": "training begins",
     "exporting": "exporting the model",
 }
 _SHOWN = {
-    "reward": "reward/final/mean",
-    "accuracy": "reward/acc/mean",
-    "format": "reward/format/mean",
-    "consistency": "reward/consistency/mean",
-    "judge failures": "judge/failure_rate",
-    "judge p95": "judge/latency_p95",
-    "tokens": "response_length/mean",
-    "filtered": "advantage/filtered",
-    "pre-clipped": "actor/preclip_frac",
-    "grad": "actor/grad_norm",
-    "kl": "actor/reward_kl_penalty",
-    "s": "timing_s/step",
+    "train/loss": "loss",
+    "train/lr": "lr",
+    "reward/final/mean": "reward",
+    "reward/acc/mean": "accuracy",
+    "reward/format/mean": "format",
+    "reward/consistency/mean": "consistency",
+    "judge/failure_rate": "judge failures",
+    "judge/latency_p95": "judge p95",
+    "response_length/mean": "tokens",
+    "advantage/filtered": "filtered",
+    "actor/preclip_frac": "pre-clipped",
+    "actor/grad_norm": "grad",
+    "train/grad_norm": "grad",
+    "actor/reward_kl_penalty": "kl",
+    "timing_s/step": "s",
 }
 _EVERY = 10.0  # seconds between lines where there is no terminal
 _NO_TERMINAL = 10_000  # characters: a file has no width to wrap at
@@ -91,6 +95,10 @@ class Progress:
         return STARTUP.get(row["event"], "")
 
     def _validation(self, row: dict[str, Any]) -> str:
+        if "n" not in row:  # a cold start generates nothing
+            return (
+                f"validation at step {row['step']}: loss {number(row['metrics']['val/loss']):.4g}"
+            )
         accuracy, formatted = row["correct"] / row["n"], row["formatted"] / row["n"]
         return (
             f"validation at step {row['step']}: accuracy {accuracy:.1%} "
@@ -99,8 +107,8 @@ class Progress:
 
     def _train(self, row: dict[str, Any]) -> str:
         self._done.append((row["step"], row["time"]))
-        values = {name: number(row["metrics"].get(key)) for name, key in _SHOWN.items()}
-        parts = [f"{name} {value:.3g}" for name, value in values.items() if value is not None]
+        values = [(name, number(row["metrics"].get(key))) for key, name in _SHOWN.items()]
+        parts = [f"{name} {value:.3g}" for name, value in values if value is not None]
         return " ".join([f"step {row['step']}/{self._steps}", *parts])
 
     def _remaining(self) -> str:

@@ -1,4 +1,4 @@
-"""One run's Ray session: environment, start, and an end that leaves nothing behind."""
+"""What surrounds one run: its environment, Ray, and an end that leaves nothing behind."""
 
 import contextlib
 import hashlib
@@ -29,16 +29,23 @@ VERL_ENVIRONMENT = {
 }
 
 
-def environment(cfg: Any, run_dir: RunDir, token: str) -> dict[str, str]:
-    """Return the environment of every process of the run; nobody has to set it by hand."""
+def environment(cfg: Any, run_dir: RunDir, token: str, model: str) -> dict[str, str]:
+    """Return the environment of every process of the run; nobody has to set it by hand.
+
+    Args:
+        cfg: the resolved configuration, of RL or of a cold start.
+        run_dir: the run.
+        token: marks the run's processes for the janitor.
+        model: hub name or directory of what is trained.
+    """
     defaults = dict(VERL_ENVIRONMENT)
-    required = {janitor.TOKEN: token, "HYDRA_FULL_ERROR": "1", "TRANSFER_QUEUE_ENABLE": "1"}
+    required = {janitor.TOKEN: token, "HYDRA_FULL_ERROR": "1"}
     if cfg.trainer.device == "cpu":
         defaults["OMP_NUM_THREADS"] = str(os.cpu_count() or 1)
         required["VERL_PLATFORM"] = "cpu"
     # As in verl, a default gives way to what the user's shell says.
     variables = {name: os.environ.get(name, value) for name, value in defaults.items()} | required
-    if Path(cfg.actor_rollout_ref.model.path).is_dir():
+    if Path(model).is_dir():
         variables["HF_HUB_OFFLINE"] = "1"  # a local model needs no hub: never wait for one
     if "wandb" in cfg.trainer.logger:
         variables |= {
@@ -66,41 +73,53 @@ def has_wandb_key() -> bool:
 
 
 @contextlib.contextmanager
-def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
-    """Start Ray for one run and take everything down afterwards, also after a kill.
+def cleaned_up() -> Iterator[tuple[str, Path]]:
+    """Yield a token and a private temporary directory for one run's processes.
 
-    The run's processes share a private temporary directory and a token in their environment; the
-    janitor uses both. ``ray_kwargs.ray_init.address`` joins a cluster that is already there.
+    Afterwards, also after a kill, the janitor ends whatever carries the token in its environment
+    and deletes the directory.
     """
-    import ray
-
     token = uuid.uuid4().hex[:12]
     scratch = Path(tempfile.mkdtemp(prefix="r1-"))
-    variables = environment(cfg, run_dir, token)
     watcher = janitor.start(token, scratch)
-    options: dict[str, Any] = OmegaConf.to_container(cfg.ray_kwargs.ray_init)  # type: ignore[assignment]
-    given = options.pop("runtime_env", None) or {}
-    runtime_env = {key: value for key, value in given.items() if value is not None}
-    # Overrides such as `X=1` arrive as numbers; an environment holds text.
-    asked = {key: str(value) for key, value in (given.get("env_vars") or {}).items()}
-    runtime_env["env_vars"] = {**variables, **asked}
-    local = options.get("address") is None
-    if local:
-        # Daemons and workers inherit these; temporary files then lie where the janitor looks.
-        runtime_env["env_vars"]["TMPDIR"] = str(scratch)
-        options["_temp_dir"] = str(scratch / "ray")
-    previous = dict(os.environ)
-    os.environ.update(runtime_env["env_vars"])
     try:
-        ray.init(runtime_env=runtime_env, **{k: v for k, v in options.items() if v is not None})
-        run_dir.event("ray")
-        yield
+        yield token, scratch
     finally:
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(previous)
-        os.environ.pop(janitor.TOKEN, None)
         assert watcher.stdin is not None
         watcher.stdin.close()
         with contextlib.suppress(Exception):
             watcher.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
+    """Start Ray for one run and take everything down afterwards, also after a kill.
+
+    ``ray_kwargs.ray_init.address`` joins a cluster that is already there.
+    """
+    import ray
+
+    with cleaned_up() as (token, scratch):
+        options: dict[str, Any] = OmegaConf.to_container(cfg.ray_kwargs.ray_init)  # type: ignore[assignment]
+        given = options.pop("runtime_env", None) or {}
+        runtime_env = {key: value for key, value in given.items() if value is not None}
+        variables = environment(cfg, run_dir, token, str(cfg.actor_rollout_ref.model.path))
+        variables["TRANSFER_QUEUE_ENABLE"] = "1"
+        # Overrides such as `X=1` arrive as numbers; an environment holds text.
+        asked = {key: str(value) for key, value in (given.get("env_vars") or {}).items()}
+        runtime_env["env_vars"] = {**variables, **asked}
+        if options.get("address") is None:
+            # Daemons and workers inherit these; temporary files then lie where the janitor looks.
+            runtime_env["env_vars"]["TMPDIR"] = str(scratch)
+            options["_temp_dir"] = str(scratch / "ray")
+        previous = dict(os.environ)
+        os.environ.update(runtime_env["env_vars"])
+        try:
+            ray.init(runtime_env=runtime_env, **{k: v for k, v in options.items() if v is not None})
+            run_dir.event("ray")
+            yield
+        finally:
+            ray.shutdown()
+            os.environ.clear()
+            os.environ.update(previous)
+            os.environ.pop(janitor.TOKEN, None)

@@ -39,6 +39,12 @@ _JUDGE_MEANS = {
     "waited for, seconds a step": "judge/exposed_s",
     "waited for, share of the step": "judge/exposed_share",
 }
+_FINE_TUNING = {
+    "training loss": "train/loss",
+    "gradient norm": "train/grad_norm",
+    "learning rate": "train/lr",
+    "tokens": "train/global_tokens",
+}
 _PHASES = ("gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights", "save_checkpoint")
 
 
@@ -53,6 +59,39 @@ def summary(run_dir: RunDir) -> Group:
     tables = [learning_table(run_dir), training_table(run_dir), judge_table(run_dir)]
     shown = [table for table in tables if table is not None]
     return Group(*shown, startup_table(run_dir), _paths(run_dir))
+
+
+def loss_after(run_dir: RunDir) -> float:
+    """Return the last validation loss, or the last training loss where nothing is validated."""
+    for kind, key in (("validation", "val/loss"), ("train", "train/loss")):
+        if rows := list(run_dir.history(kind)):
+            found = number(rows[-1]["metrics"].get(key))
+            return float("nan") if found is None else found
+    return float("nan")
+
+
+def cold_start_summary(run_dir: RunDir) -> Group:
+    """Return the tables that describe a finished cold start."""
+    return Group(loss_table(run_dir), startup_table(run_dir), _paths(run_dir))
+
+
+def loss_table(run_dir: RunDir) -> Table:
+    """Return losses (nats a target token), first and last, and what the steps took."""
+    train = list(run_dir.history("train"))
+    table = Table(title=f"cold start ({len(train)} steps)", title_justify="left")
+    for name in ("", "first", "last"):
+        table.add_column(name)
+    metrics = [row["metrics"] for row in train]
+    first, last = metrics[:_WINDOW], metrics[-_WINDOW:]
+    for name, key in _FINE_TUNING.items():
+        table.add_row(f"{name}, mean of {_WINDOW} steps", _mean(first, key), _mean(last, key))
+    validations = list(run_dir.history("validation"))
+    if validations:
+        ends = [validations[0], validations[-1]]
+        losses = [_mean([row["metrics"]], "val/loss") for row in ends]
+        steps = [f"{loss} (step {row['step']})" for loss, row in zip(losses, ends, strict=True)]
+        table.add_row("validation loss", *steps)
+    return table
 
 
 def learning_table(run_dir: RunDir) -> Table:

@@ -5,6 +5,7 @@ Every Hydra flag works: ``-m`` for a sweep, ``--cfg job`` to print, ``key=value`
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ from rich.markup import escape
 from r1reward import config
 
 
-def finalize(cfg: DictConfig) -> None:
-    """Fill in the run's directory and name, and resolve: Ray actors cannot (no ``hydra:``)."""
+def finalize(cfg: DictConfig, group: str = "experiment") -> None:
+    """Fill in the run's directory and name, and resolve: its processes cannot (no ``hydra:``).
+
+    Args:
+        cfg: the configuration, changed in place.
+        group: whose choice is the name.
+    """
     hydra_config: Any = HydraConfig.get()
     with open_dict(cfg):
         cfg.run.dir = str(Path(hydra_config.runtime.output_dir).resolve())
-        cfg.run.name = str(hydra_config.runtime.choices.experiment)
+        cfg.run.name = str(hydra_config.runtime.choices[group])
     OmegaConf.resolve(cfg)
 
 
@@ -36,22 +42,31 @@ def _main(cfg: DictConfig) -> float:
     return launch(cfg)
 
 
-def main() -> None:
-    """Run the command line; replaces ``cluster=auto`` by what this machine has.
+def command(entry: Callable[[], Any], cluster: str = "cluster") -> None:
+    """Run a Hydra entry point on the command line; ``auto`` becomes what this machine has.
+
+    Args:
+        entry: what ``hydra.main`` made.
+        cluster: the group of clusters.
 
     Raises:
         SystemExit: with status 2 for a configuration that cannot be composed or resolved.
     """
     config.register_resolvers()
-    sys.argv[1:] = config.resolve_cluster(sys.argv[1:])
+    sys.argv[1:] = config.resolve_cluster(sys.argv[1:], cluster)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise: Hydra's own report shows its internals
     try:
-        _main()
+        entry()
     except (HydraException, OmegaConfBaseException) as error:
         message = str(error) if isinstance(error, HydraException) else str(error).splitlines()[0]
         show = Console(stderr=True, soft_wrap=True, highlight=False)
         show.print(f"[red]error[/] {escape(message)}")
         raise SystemExit(2) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    command(_main)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def config(model="hub/name", device="cuda", logger=("console", "wandb"), **ray_i
 
 
 def variables(cfg, root="run"):
-    return environment(cfg, RunDir(Path(root)), "token")
+    return environment(cfg, RunDir(Path(root)), "token", cfg.actor_rollout_ref.model.path)
 
 
 # --- Weights & Biases
@@ -165,7 +165,7 @@ def test_no_secret_is_handed_on_or_written_down(tmp_path, monkeypatch, fake_ray,
     shown = capfd.readouterr()
     said = [shown.out, shown.err, str(fake_ray.options)]
     said += [path.read_text() for path in run.root.rglob("*") if path.is_file()]
-    assert len(said) == 6  # configuration, journal and log
+    assert len(said) == 7  # configuration, journal, log and report
     for text in said:
         assert not [name for name, value in SECRETS.items() if value in text]
 

@@ -52,6 +52,11 @@ class PromptLength:
         self._limits = {name: value for name, value in given.items() if value is not None}
         self._chats: dict[tuple[str, ...], str] = {}
 
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self._processor.tokenizer
+
     def count(self, record: Record, pictures: Sequence[Picture]) -> int:
         """Return the tokens of a record's prompt; ``pictures`` are those of its media.
 

@@ -12,11 +12,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from wrapt import register_post_import_hook
 
 from r1reward.janitor import TOKEN
+from r1reward.runs import RunDir
 
 
 def equal_length_positions(module: Any) -> None:
@@ -90,6 +92,27 @@ def _own_socket(handle: str) -> str:
     return (
         re.sub(r"rl-colocate-zmq-\w+?-", f"rl-colocate-zmq-{token}-", handle) if token else handle
     )
+
+
+def sft_journal(module: Any) -> None:
+    """verl/trainer/sft_trainer.py:286,352,377: ``fit`` gives its losses to ``Tracking`` alone.
+
+    It has no hook at the end of a step, and none of verl's trackers is the run's journal, which
+    the console, the end-of-run table and resumed runs read. The tracker that ``fit`` builds, in
+    the first process only, writes there as well.
+    """
+
+    class JournalTracking(module.Tracking):  # type: ignore[misc]
+        def __init__(self, *args: Any, config: Any, **kwargs: Any) -> None:
+            super().__init__(*args, config=config, **kwargs)
+            self._run_dir = RunDir(Path(config["run"]["dir"]))
+
+        def log(self, data: Any, step: int, backend: Any = None) -> None:
+            super().log(data, step, backend)
+            kind = "validation" if "val/loss" in data else "train"
+            self._run_dir.write(kind, step=step, metrics=data)
+
+    module.Tracking = JournalTracking
 
 
 def gloo_process_group(module: Any) -> None:
@@ -197,6 +220,7 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.experimental.reward_loop.reward_loop", tokenizer_trust),
     ("verl.workers.rollout.vllm_rollout.vllm_rollout", weight_sync_sender),
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
+    ("verl.trainer.sft_trainer", sft_journal),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.distributed", gloo_process_group),

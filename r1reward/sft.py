@@ -1,0 +1,87 @@
+"""Cold start: supervised fine-tuning on annotated reasoning (paper, sections 4.3 and 5.1).
+
+    python -m r1reward.sft sft/experiment=cold_start
+
+verl ships its SFT trainer in two forms over the same engine. This uses ``sft_trainer``, one
+process a GPU under torchrun, rather than ``sft_trainer_ray``: there is one worker group and no
+rollout for Ray to arrange; each process decodes the images of its own shard, where the other form
+decodes every image in the driver and sends pixels through Ray's object store; and it starts
+without a cluster. Run directory, journal, progress, resumption, trackers and export are RL's.
+"""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from r1reward.progress import Progress
+from r1reward.runs import RunDir
+from r1reward.train import command, finalize
+
+
+class TrainingError(RuntimeError):
+    """A training process has failed; the message is its own."""
+
+
+def fine_tune(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
+    """Run torchrun to its end, in processes of which nothing is left behind.
+
+    Raises:
+        TrainingError: with what the first process to fail said.
+    """
+    from r1reward.launch import POLL_SECONDS
+    from r1reward.session import cleaned_up, environment
+
+    torchrun = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        f"--nproc-per-node={cfg.trainer.n_gpus_per_node}",
+        *("-m", "r1reward.plugin.sft", str(run_dir.root / "config.yaml")),
+    ]
+    with cleaned_up() as (token, scratch):
+        variables = environment(cfg, run_dir, token, str(cfg.model.path))
+        process = subprocess.Popen(
+            torchrun,
+            env={**os.environ, **variables, "TMPDIR": str(scratch)},
+            start_new_session=True,  # an interruption of the launcher is the launcher's to handle
+        )
+        while True:
+            try:
+                status = process.wait(timeout=POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                progress.poll()
+    if status:
+        raise TrainingError(_said(run_dir) or f"torchrun ended with status {status}")
+
+
+def _said(run_dir: RunDir) -> str | None:
+    """Return the first error that the processes of the last start have reported."""
+    said = None
+    for row in run_dir.rows("event"):
+        if row["event"] == "started":
+            said = None
+        elif row["event"] == "error":
+            said = said or str(row["error"])
+    return said
+
+
+@hydra.main(config_path="../conf", config_name="sft", version_base="1.3")
+def _main(cfg: DictConfig) -> float:
+    finalize(cfg, "sft/experiment")
+    from r1reward.launch import Job, launch
+    from r1reward.sft_preflight import sft_preflight
+    from r1reward.summary import cold_start_summary, loss_after
+
+    return launch(cfg, Job(sft_preflight, fine_tune, cold_start_summary, loss_after))
+
+
+def main() -> None:
+    """Run the command line."""
+    command(_main, "sft/cluster")
+
+
+if __name__ == "__main__":
+    main()
