@@ -93,6 +93,7 @@ def page(
         phases_plot=plots.phases(told, PHASES, STEP) if STEP in told.series else Markup(""),
         numbers=rows,
         ends=min(_ENDS, len(told.steps)),
+        smooth=plots.window(told.steps),
         changed=changed,
         changed_words=_turned(changed) if changed else "",
         filters={"": "all", GAINED: "wrong to right", LOST: "right to wrong"}.items(),
@@ -160,16 +161,18 @@ def _share(row: Mapping[str, Any], key: str) -> tuple[str, str]:
 def _warnings(told: Story) -> Iterator[str]:
     if told.state == "open":
         yield "The journal has no end: the run goes on, or was killed. This is what there is."
-    named = {
-        key: f"{panel.name}: {name}" if len(panel.lines) > 1 else panel.name
-        for panel in (*LEARNING, *STABILITY, *JUDGE)
-        for name, key in panel.lines.items()
-    }
-    for key, count in sorted(told.broken.items()):
+    panels = (*LEARNING, *STABILITY, *JUDGE)
+    named = {key: _label(p, name) for p in panels for name, key in p.lines.items()}
+    for key, steps in sorted(told.broken.items()):
         yield (
-            f"{named.get(key, key)} ({key}): {count:,} of {len(told.steps):,} values are NaN or "
-            "infinite; the curve has gaps there."
+            f"{named.get(key, key)} ({key}): {len(steps):,} of {len(told.steps):,} values are NaN "
+            f"or infinite, first at step {steps[0]}; the curve has gaps there."
         )
+
+
+def _label(panel: Panel, line: str) -> str:
+    only = len(panel.lines) == 1 or line == panel.name.lower()
+    return panel.name if only else f"{panel.name}: {line}"
 
 
 def _figures(told: Story, panels: Sequence[Panel]) -> list[Figure]:
@@ -188,9 +191,8 @@ def _numbers(told: Story, panels: Sequence[Panel]) -> Iterator[dict[str, Any]]:
                 scale = 100 if panel.unit == "%" else 1
                 ends = (told.series[key][:_ENDS], told.series[key][-_ENDS:])
                 means = [_mean(scale * values) for values in ends]
-                label = panel.name if name == panel.name.lower() else f"{panel.name}: {name}"
                 cells = ["–" if mean is None else f"{mean:.4g}" for mean in means]
-                yield {"name": label, "unit": panel.unit, "cells": cells}
+                yield {"name": _label(panel, name), "unit": panel.unit, "cells": cells}
 
 
 def _turned(changed: Changes) -> str:

@@ -1,6 +1,5 @@
 """What the journal of a run says, read once, in memory that grows by some numbers a step."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite, nan
@@ -32,7 +31,7 @@ class Story:
         validations: rows of the journal that led to the weights, without their metrics.
         steps: (n) their numbers.
         series: metric -> (n) values; NaN where there is none, or none that is finite.
-        broken: metric -> how many values were NaN or infinite.
+        broken: metric -> steps at which it was NaN or infinite.
     """
 
     state: str = "open"
@@ -46,7 +45,7 @@ class Story:
     validations: list[dict[str, Any]] = field(default_factory=list)
     steps: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     series: dict[str, Floats] = field(default_factory=dict)
-    broken: Counter[str] = field(default_factory=Counter)
+    broken: dict[str, list[int]] = field(default_factory=dict)
 
 
 def story(run_dir: RunDir, metrics: Iterable[str]) -> Story:
@@ -67,11 +66,11 @@ def story(run_dir: RunDir, metrics: Iterable[str]) -> Story:
     steps, values = [], []
     for row in run_dir.history("train"):
         steps.append(row["step"])
-        values.append([_value(told, name, row["metrics"].get(name)) for name in names])
+        values.append([_value(told, row, name) for name in names])
     told.steps = np.array(steps, np.int64)
     table = np.array(values, np.float64).reshape(len(steps), len(names))
     for place, name in enumerate(names):
-        if told.broken[name] or not np.isnan(table[:, place]).all():
+        if name in told.broken or not np.isnan(table[:, place]).all():
             told.series[name] = table[:, place]
     return told
 
@@ -96,11 +95,11 @@ def _events(told: Story, run_dir: RunDir) -> None:
     told.seconds += told.ended - since
 
 
-def _value(told: Story, name: str, raw: Any) -> float:
-    value = number(raw)
+def _value(told: Story, row: Mapping[str, Any], name: str) -> float:
+    value = number(row["metrics"].get(name))
     if value is None:
         return nan
     if not isfinite(value):
-        told.broken[name] += 1
+        told.broken.setdefault(name, []).append(row["step"])
         return nan
     return value
