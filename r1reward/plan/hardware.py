@@ -1,0 +1,54 @@
+"""GPUs by name: what a plan has to know of them (hardware.yaml)."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from r1reward.config import ConfigError
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU. ``memory`` is bytes, ``flops`` dense bfloat16 FLOP/s, the rest bytes/s.
+
+    ``link`` and ``host`` are one direction to the other GPUs of its machine, and to host memory.
+    """
+
+    name: str
+    memory: float
+    flops: float
+    bandwidth: float
+    link: float
+    host: float
+
+
+@cache
+def gpus() -> dict[str, Gpu]:
+    """Return every known GPU by name."""
+    table = yaml.safe_load((Path(__file__).parent / "hardware.yaml").read_text())
+    return {
+        name: Gpu(
+            name,
+            memory=row["memory_mib"] * 2**20,
+            flops=row["bf16_tflops"] * 1e12,
+            bandwidth=row["bandwidth_gb_s"] * 1e9,
+            link=row["link_gb_s"] * 1e9,
+            host=row["host_gb_s"] * 1e9,
+        )
+        for name, row in table.items()
+    }
+
+
+def gpu(name: str) -> Gpu:
+    """Return the GPU of this name.
+
+    Raises:
+        ConfigError: naming those that are known.
+    """
+    if name not in gpus():
+        raise ConfigError(f"hardware={name}: not known; choose from {', '.join(gpus())}")
+    return gpus()[name]

@@ -1,0 +1,28 @@
+"""What a plan assumes beside the training configuration (conf/plan.yaml)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from r1reward.config import CONF
+
+
+def load_settings(overrides: Sequence[str] = ()) -> DictConfig:
+    """Return conf/plan.yaml with overrides of its keys, resolved.
+
+    Raises:
+        hydra.errors.HydraException: for an unknown key.
+    """
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = compose("plan", overrides=list(overrides))
+    OmegaConf.resolve(settings)
+    return settings
+
+
+def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the overrides of conf/plan.yaml, and the others, which are training's."""
+    keys: Any = OmegaConf.load(CONF / "plan.yaml")
+    ours = [item for item in overrides if item.partition("=")[0].partition(".")[0] in keys]
+    return ours, [item for item in overrides if item not in ours]

@@ -1,0 +1,182 @@
+"""Predict memory and time of a run: ``python -m tools.plan model=qwen2_5_vl_7b cluster=gpu8``.
+
+Keys of conf/plan.yaml and of training are given alike. Exit status: 0 when it fits, also tightly,
+1 when it does not, 2 for a configuration that cannot be planned.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Table
+
+from r1reward.command import error
+from r1reward.config import CONF, ConfigError, compose_config, resolve_cluster
+from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
+from r1reward.plan.advice import advise
+from r1reward.plan.hardware import GIB, Gpu
+from r1reward.plan.settings import split_overrides
+from r1reward.progress import console_on
+from r1reward.rows import RowError, files_of
+
+
+def main() -> None:
+    """Compose, plan, and print tables and one sentence."""
+    try:
+        verdict = show(console_on(sys.stdout), sys.argv[1:])
+    except (HydraException, OmegaConfBaseException, ConfigError, RowError) as problem:
+        error(str(problem))
+        raise SystemExit(2) from None
+    raise SystemExit(1 if verdict == "does not fit" else 0)
+
+
+def show(console: Console, overrides: list[str]) -> str:
+    """Print the plan of the overrides; return its verdict."""
+    ours, trainings = split_overrides(overrides)
+    trainings = resolve_cluster(trainings)
+    settings = load_settings(ours)
+    cfg = compose_config(trainings)
+    cfg.run.dir = "runs/<experiment>/<time>"
+    cfg.run.name = "<experiment>"
+    OmegaConf.resolve(cfg)
+    chosen = _gpu(settings, trainings)
+    rows = {f"{part}_rows": _rows(cfg.data[f"{part}_files"]) for part in ("train", "val")}
+
+    def planned(config: DictConfig) -> Plan:
+        return plan_training(config, chosen, settings, **rows)
+
+    plan = planned(cfg)
+    cold_start = plan_sft(_cold_start(cfg, trainings), chosen, settings)
+    evaluation = plan_evaluation(cfg, chosen, settings)
+    console.print(memory_table(plan), time_table(plan), run_table(plan, cold_start, evaluation))
+    for note in plan.notes:
+        console.print(f"- {note}", markup=False)
+    for part, known in rows.items():
+        if known is None:
+            name = part.removesuffix("_rows")
+            console.print(
+                f"- data.{name}_files are not there: {settings.work[part]:,} rows (work.{part})",
+                markup=False,
+            )
+    changes, better = advise(cfg, planned)
+    console.print(sentence(plan, changes, better), markup=False)
+    return plan.verdict
+
+
+def memory_table(plan: Plan) -> Table:
+    """Return GiB of the fullest GPU: a row a part, a column a phase."""
+    title = f"GiB of each GPU ({plan.gpus} x {plan.gpu.name}, {plan.gpu.memory / GIB:.1f} GiB)"
+    table = Table("part", title=title, title_justify="left")
+    for phase in plan.bytes:
+        table.add_column(phase, justify="right")
+    for part in dict.fromkeys(part for parts in plan.bytes.values() for part in parts):
+        sizes = (parts.get(part, 0) / GIB for parts in plan.bytes.values())
+        table.add_row(part, *(f"{size:.1f}" if size else "" for size in sizes))
+    table.add_section()
+    totals = (sum(parts.values()) / GIB for parts in plan.bytes.values())
+    table.add_row("all", *(f"{total:.1f}" for total in totals))
+    return table
+
+
+def time_table(plan: Plan) -> Table:
+    """Return the seconds of one step by phase."""
+    table = Table("phase", title="one training step", title_justify="left")
+    table.add_column("seconds", justify="right")
+    for name, seconds in plan.seconds.items():
+        table.add_row(name, f"{seconds:.1f}")
+    table.add_section()
+    table.add_row("all", f"{sum(plan.seconds.values()):.1f}")
+    return table
+
+
+def run_table(*plans: Plan) -> Table:
+    """Return the hours of training, cold start and evaluation by activity."""
+    table = Table("run", "GPUs", "steps", "hours", "of these", "memory", title_justify="left")
+    table.title = "whole runs"
+    for name, plan in zip(("training", "cold start (SFT)", "evaluation"), plans, strict=True):
+        parts = ", ".join(f"{what} {_hours(s)}" for what, s in plan.run_seconds.items() if s)
+        steps = f"{plan.steps:,}" if plan.steps > 1 else ""
+        table.add_row(name, str(plan.gpus), steps, f"{plan.hours:.2f}", parts, plan.verdict)
+    return table
+
+
+def sentence(plan: Plan, changes: dict[str, object], better: Plan) -> str:
+    """Return whether it fits, what to change, and how sure that is."""
+    phase, most = plan.peak
+    memory, time = plan.uncertainty
+    said = (
+        f"{plan.verdict}: at most {most / GIB:.1f} of {plan.gpu.memory / GIB:.1f} GiB ({phase}); "
+        f"{sum(plan.seconds.values()):.0f} s a step, {plan.hours:.1f} h in all. "
+        f"Memory is +-{memory:.0%}, time +-{time:.0%}; nobody has measured what conf/plan.yaml "
+        "calls assumed."
+    )
+    for blocker in plan.blockers:
+        said += f"\nIt will not start: {blocker}."
+    if plan.verdict == "fits":
+        return said
+    if better.verdict == "does not fit" or not changes:
+        return f"{said}\nNo setting found makes it fit safely: more or larger GPUs will."
+    keys = " ".join(f"{key}={str(value).lower()}" for key, value in changes.items())
+    return (
+        f"{said}\nBetter ({better.verdict}, {better.peak[1] / GIB:.1f} GiB, "
+        f"{sum(better.seconds.values()):.0f} s a step, {better.host_bytes / GIB:.0f} GiB of host "
+        f'memory a machine): ARGS="{keys}"'
+    )
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+
+
+def _cold_start(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    """Return the cold start's configuration for the same model, on as many GPUs."""
+    chosen = dict(item.partition("=")[::2] for item in overrides)
+    there = (CONF / "sft/cluster" / f"{chosen['cluster']}.yaml").is_file()
+    size = chosen["cluster"] if there else "gpu1"
+    gpus = int(cfg.trainer.n_gpus_per_node), int(cfg.trainer.nnodes)
+    sft = compose_config(
+        [
+            f"sft/model={chosen.get('model', 'tiny')}", f"sft/cluster={size}", "sft/data=records",
+            f"trainer.n_gpus_per_node={gpus[0]}", f"trainer.nnodes={gpus[1]}",
+        ],
+        config_name="sft",
+    )  # fmt: skip
+    sft.model.path, sft.run.dir, sft.run.name = cfg.actor_rollout_ref.model.path, "<dir>", "<name>"
+    OmegaConf.resolve(sft)
+    return sft
+
+
+def _gpu(settings: DictConfig, overrides: list[str]) -> Gpu:
+    """Return the GPU that is asked for, or that the cluster is meant for."""
+    cluster = next(item for item in overrides if item.startswith("cluster=")).partition("=")[2]
+    if cluster == "cpu":
+        raise ConfigError("only GPU clusters are planned; choose one, such as cluster=gpu8")
+    name = settings.hardware or settings.hardware_of.get(cluster)
+    if name is None:
+        raise ConfigError(f"cluster={cluster}: say on which GPU, such as hardware=h100")
+    return gpu(name)
+
+
+def _rows(files: Any) -> int | None:
+    """Return how many rows data files have, a path or several; None where one is not there."""
+    import pyarrow.parquet as pq
+
+    paths = [Path(path) for path in ([files] if isinstance(files, str) else files)]
+    if not all(path.exists() for path in paths):
+        return None
+    rows = 0
+    for file in (file for path in paths for file in files_of(path)):
+        if file.suffix == ".parquet":
+            rows += pq.read_metadata(file).num_rows
+        else:
+            with open(file, "rb") as lines:
+                rows += sum(1 for line in lines if line.strip())
+    return rows
+
+
+if __name__ == "__main__":
+    main()
