@@ -256,9 +256,9 @@ def test_steps_are_those_that_the_loader_makes() -> None:
     ("name", "load", "measured"),
     [
         # recipes/benchmarks, plain vLLM at 36.5 a second; the length of its prompts is an estimate:
-        # some 750 tokens, the larger part of which the other order of the pair has left in the cache
+        # some 750 tokens, many of which the other order of the pair has left in the cache
         ("h200", Load(256, 1, 500, 140, 350, 350), 256 / 36.5),
-        # raw vLLM with 7B's dimensions and random weights, on one H100: 11.76 a second; fitted to it
+        # raw vLLM with 7B's dimensions and random weights, one H100: 11.76 a second; fitted to it
         ("h100", Load(128, 1, 1366, 640, 350, 350), 128 / 11.76),
         # the same, 15 votes for each of 32 prompts, which nothing was fitted to
         ("h100", Load(32, 15, 1366, 640, 350, 350), 12.7),
