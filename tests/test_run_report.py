@@ -402,6 +402,20 @@ def test_answers_that_name_no_record_cannot_be_compared(tmp_path) -> None:
     assert compared(run) is None
 
 
+def test_of_several_answers_to_a_pair_the_first_counts(tmp_path) -> None:
+    run = Run(tmp_path)
+    for step, second in ((0, RIGHT[6]), (6, RIGHT[0])):
+        run.answers(step, second)
+        others = (run.root / "validations" / f"{step}.jsonl").read_text()
+        run.answers(step, RIGHT[step])
+        with open(run.root / "validations" / f"{step}.jsonl", "a") as file:
+            file.write(others)
+    found = compared(run)
+    assert found.counts == {(False, True): 12, (True, False): 2, (True, True): 10}
+    gained = next(item for item in found.items if item["tags"] == ["gained"])
+    assert [vote["right"] for vote in gained["votes"]] == [False, True]
+
+
 def test_data_that_is_gone_leaves_the_counts(tmp_path) -> None:
     run = Run(tmp_path)
     for step in (0, 6):
