@@ -138,7 +138,8 @@ def test_composing_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "expected"), [(0, "cpu"), (1, "gpu1"), (7, "gpu1"), (8, "gpu8"), (16, "gpu8")]
+    ("gpus", "expected"),
+    [(0, "cpu"), (1, "gpu1"), (2, "gpu2"), (7, "gpu2"), (8, "gpu8"), (16, "gpu8")],
 )
 def test_auto_takes_the_largest_profile_that_fits(gpus: int, expected: str) -> None:
     assert detect_cluster(gpus) == expected
