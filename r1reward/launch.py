@@ -113,7 +113,7 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
 
 def _explain(console: Console, run_dir: RunDir, error: BaseException) -> None:
     run_dir.event("failed", error=type(error).__name__, reason=reason(error))
-    if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray makes SIGTERM an exit
+    if isinstance(error, KeyboardInterrupt):
         lines = ["[yellow]interrupted[/]"]
     else:
         lines = [f"[red]failed[/] {escape(reason(error))}"]

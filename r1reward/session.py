@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import netrc
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -115,7 +116,10 @@ def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
         previous = dict(os.environ)
         os.environ.update(runtime_env["env_vars"])
         try:
+            # Ray takes SIGTERM for itself, and has the process aborted three seconds later.
+            terminated = signal.getsignal(signal.SIGTERM)
             ray.init(runtime_env=runtime_env, **{k: v for k, v in options.items() if v is not None})
+            signal.signal(signal.SIGTERM, terminated)
             run_dir.event("ray")
             yield
         finally:

@@ -19,6 +19,7 @@ from r1reward.runs import RunDir
 # Stands in for Ray, which takes a minute: says that it was imported, and does as it is told.
 RAY = """
 import os
+import signal
 from pathlib import Path
 
 from r1reward.runs import RunDir
@@ -30,6 +31,7 @@ os.system("echo native noise")
 def init(**options):
     if os.environ["RAY_DOES"] == "fail":
         raise ConnectionError("no [/] route to\\nthe head node")
+    signal.signal(signal.SIGTERM, lambda *_: os.abort())  # as Ray's own does, in effect
 
 
 def shutdown():
@@ -61,6 +63,8 @@ def train(config):
     run = RunDir(Path(config.run.dir))
     run.event("training", step=0, steps=1)
     run.write("validation", step=0, n=8, correct=4, formatted=8)
+    if os.environ["RAY_DOES"] == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
     run.write("train", step=1, metrics={"reward/final/mean": 1.25})
     run.write("validation", step=1, n=8, correct=6, formatted=8)
 """
@@ -190,6 +194,14 @@ def test_a_run_that_succeeds_ends_with_its_summary(train, files) -> None:
     assert "CPU cores" in start["machine"]
 
 
+def test_a_run_that_is_terminated_has_a_report_too(train, files) -> None:
+    done = train(ray="terminate")
+    run = only_run(files)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines()[-2:] == ["interrupted", f"report      {run.report}"]
+    assert "interrupted</span>" in run.report.read_text()
+
+
 @pytest.mark.parametrize(("ray", "status"), [("run", 0), ("fail", 1)])
 def test_a_report_that_fails_changes_nothing_else(train, files, ray, status) -> None:
     (files / "stub" / "jinja2.py").write_text("raise RuntimeError('no [/] pages')")
@@ -302,7 +314,6 @@ def test_a_run_with_a_checkpoint_can_be_continued(tmp_path) -> None:
     run = RunDir(tmp_path / "a run [bold]")
     run.checkpoints.mkdir(parents=True)
     assert explained(run, KeyboardInterrupt()) == ["interrupted"]
-    assert explained(run, SystemExit(1)) == ["interrupted"]  # SIGTERM, once Ray runs
     (run.checkpoints / "latest_checkpointed_iteration.txt").write_text("20")
     hint = f"continue with: RESUME={run.root}"
     assert explained(run, KeyboardInterrupt()) == ["interrupted", hint]

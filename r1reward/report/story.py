@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from r1reward.runs import RunDir, number
 
 Floats = NDArray[np.float64]
-# What ends a run from outside: Ctrl-C, and SIGTERM, which Ray turns into an exit.
-_INTERRUPTIONS = ("KeyboardInterrupt", "SystemExit")
 
 
 @dataclass(slots=True)
@@ -89,7 +87,7 @@ def _events(told: Story, run_dir: RunDir) -> None:
         elif row.get("event") == "finished":
             told.state = "finished"
         elif row.get("event") == "failed":
-            told.state = "interrupted" if row["error"] in _INTERRUPTIONS else "failed"
+            told.state = "interrupted" if row["error"] == "KeyboardInterrupt" else "failed"
             told.reason = row.get("reason", row["error"])
         told.ended = row["time"]
     told.seconds += told.ended - since
