@@ -80,6 +80,23 @@ def test_composing_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sft/experiment=nonsense", "Could not find 'sft/experiment/nonsense'"),
+        ("resume=auto", "resume=auto: no unfinished run with a checkpoint below"),
+        ("data.train_files=nothing.jsonl", "error data.train_files=nothing.jsonl: no such file"),
+    ],
+)
+def test_what_cannot_run_is_one_message(tmp_path, override, says) -> None:
+    command = [sys.executable, "-m", "r1reward.sft", "sft/cluster=cpu", f"run.root={tmp_path}"]
+    done = subprocess.run([*command, override], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count(says) == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
 # --- preflight
 
 

@@ -8,15 +8,18 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 from transformers import AutoProcessor
-from verl.trainer.sft_trainer import create_sft_dataset
-from verl.utils import hf_processor
+from verl.trainer import sft_trainer
+from verl.utils import hf_processor, tracking
 from verl.utils.dataset.dataset_utils import SFTTensorCollator
 
 from r1reward.config import REPO, compose_config
+from r1reward.data.pictures import examine
 from r1reward.data.shards import write_shard
+from r1reward.data.tokens import PromptLength
 from r1reward.prompt import build_messages
 from r1reward.reasoning import reasoning_of, target_ids
 from r1reward.record import Record, RecordError
+from r1reward.runs import RunDir
 
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"
 REASONING = "<think>The photo shows a dog, so Response 2 is better.</think><answer>2</answer>"
@@ -59,7 +62,7 @@ def opened(path, folder, dropped=()):
     entries = [{"files": [str(path)], "index": index, "why": "test"} for index in dropped]
     (folder / "dropped.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     processor = hf_processor(str(MODEL))
-    return create_sft_dataset(str(path), config.data, processor.tokenizer, processor)
+    return sft_trainer.create_sft_dataset(str(path), config.data, processor.tokenizer, processor)
 
 
 def test_tokens_are_those_of_the_whole_chat_and_only_the_answer_is_learned(folder) -> None:
@@ -107,6 +110,24 @@ def test_another_image_is_other_pixels_and_the_same_tokens(folder) -> None:
     assert len(red["input_ids"]) - len(none["input_ids"]) == (SIDE // 28) ** 2 + 2  # start, end
 
 
+def test_a_video_is_what_the_length_check_counts(folder) -> None:
+    (folder / "video").mkdir()
+    for number in range(4):
+        Image.new("RGB", (SIDE, SIDE), (60 * number, 0, 0)).save(folder / f"video/{number}.png")
+    given = row(media=[{"kind": "video", "uri": "video"}])
+    item = dataset(folder / "a.jsonl", given)[0]
+    record = Record.from_row(given, where="here")
+    pictures = [examine(media, folder) for media in record.media]
+    prompt = int((item["loss_mask"] == 0).sum())
+    assert prompt == PromptLength(str(MODEL), 3136, 12544).count(record, pictures)
+    frames, rows, columns = item["multi_modal_inputs"]["video_grid_thw"][0].tolist()
+    token = json.loads((MODEL / "config.json").read_text())["video_token_id"]
+    (shown,) = (item["input_ids"] == token).nonzero(as_tuple=True)
+    assert len(shown) == frames * rows * columns // 4
+    assert len(item["position_ids"][1, shown].unique()) == frames == 2
+    assert len(item["position_ids"][3, shown].unique()) == columns // 2
+
+
 def test_shards_are_read_and_their_rows_are_collated_as_verl_wants_them(folder) -> None:
     (folder / "set").mkdir()
     content = (folder / "red.png").read_bytes()
@@ -146,3 +167,12 @@ def test_control_tokens_in_a_reasoning_are_refused() -> None:
     for token in ("<|im_end|>", "<|image_pad|>", "<|endoftext|>"):
         with pytest.raises(RecordError, match="control tokens"):
             target_ids(f"before {token} after", tokenizer)
+
+
+def test_losses_reach_the_journal_through_the_trainers_tracker(tmp_path) -> None:
+    config = {"run": {"dir": str(tmp_path)}, "trainer": {}}
+    for tracker in (tracking.Tracking, sft_trainer.Tracking):  # verl's own, and fit's
+        tracker("project", "name", ["console"], config=config).log({"train/loss": 0.5}, step=3)
+    sft_trainer.Tracking("project", "name", [], config=config).log({"val/loss": 0.25}, step=3)
+    rows = [(row["kind"], row["step"], row["metrics"]) for row in RunDir(tmp_path).rows()]
+    assert rows == [("train", 3, {"train/loss": 0.5}), ("validation", 3, {"val/loss": 0.25})]
