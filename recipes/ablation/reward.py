@@ -1,0 +1,42 @@
+"""Texts to rewards, through the functions that training uses."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import instantiate
+
+from r1reward.judges.base import Case, Judgement
+from r1reward.rewards.r1_reward import RewardParts
+from r1reward.verdict import ParseFailure, Verdict, parse_verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One response: what it decided, what it earned, and what the judge said."""
+
+    verdict: Verdict | ParseFailure
+    parts: RewardParts
+    judgement: Judgement
+
+
+class Scorer:
+    """Judge and reward formula of a training configuration (r1reward/plugin/reward_manager.py)."""
+
+    def __init__(self, config: Any) -> None:
+        self._reward = instantiate(config.reward.function)
+        self._judge = instantiate(config.judge)
+
+    def __call__(self, texts: Sequence[str], labels: Sequence[int]) -> list[Scored]:
+        """Return what each response earned; ``labels`` are the better responses, 1 or 2."""
+        verdicts = [parse_verdict(text) for text in texts]
+        cases = [Case(v.reasoning, v.choice) for v in verdicts if isinstance(v, Verdict)]
+        said = iter(asyncio.run(self._judge.judge(cases)))
+        scored = []
+        for verdict, label in zip(verdicts, labels, strict=True):
+            readable = isinstance(verdict, Verdict)
+            judgement = next(said) if readable else Judgement(consistent=None)
+            parts = self._reward.score(verdict, label, judgement)
+            scored.append(Scored(verdict, parts, judgement))
+        return scored
