@@ -17,6 +17,7 @@ BENCH   ?= photos
 PROTOCOL ?= default
 MODEL_PATH ?=
 SWEEP   ?= run.seed=0,1 data.steps=2
+RECIPE  ?= quickstart
 
 # A machine with an NVIDIA GPU gets the GPU lock, every other one the CPU lock.
 PLATFORM := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
@@ -34,7 +35,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sweep data eval compare show export convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep plan report data eval compare show export convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,24 @@ lock: ## Pin the packages of pyproject.toml again, with hashes
 train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, JUDGE, RESUME=auto|DIR, ARGS="key=value"
 	@$(BIN)/python -m r1reward.train $(OVERRIDES)
 
+# The embedded pairs with reasoning; a cold start on other data does not read them.
+PHOTOS_REASONING := data/photos_reasoning/validation.jsonl
+$(PHOTOS_REASONING): $(READY) recipes/tiny/reasoning.py
+	@$(BIN)/python -m recipes.tiny.reasoning
+
+sft: EXP = cold_start
+sft: $(READY) $(PHOTOS_REASONING) ## Cold start by supervised fine-tuning: EXP, CLUSTER, MODEL, DATA, RESUME, ARGS
+	@$(BIN)/python -m r1reward.sft sft/experiment=$(EXP) \
+	  $(if $(CLUSTER),sft/cluster=$(CLUSTER)) $(if $(MODEL),sft/model=$(MODEL)) \
+	  $(if $(DATA),sft/data=$(DATA)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
+
+recipe: $(READY) ## A whole pipeline, stage by stage: RECIPE=quickstart|paper, ARGS=--dry-run
+	@$(BIN)/python -m recipes.run recipe=$(RECIPE) $(ARGS)
+
+ablation: $(READY) ## The study of StableReinforce's parts, what is missing of it, and its page
+	@$(BIN)/python -m recipes.ablation.study $(ARGS)
+	@$(BIN)/python -m recipes.ablation.page
+
 sweep: $(READY) ## Several runs, one after the other: SWEEP="run.seed=0,1 ..."
 	@$(BIN)/python -m r1reward.train --multirun $(OVERRIDES) $(SWEEP)
 
@@ -76,6 +95,12 @@ bench-eval: $(READY) ## Speed of evaluation beside plain vLLM and transformers
 
 compare: $(READY) ## Set evaluations side by side, with paired tests: RUNS="runs/eval/.../a .../b"
 	@$(BIN)/python -m eval.compare $(RUNS)
+
+plan: $(READY) ## What a run takes of GPU memory and hours: EXP, CLUSTER, MODEL, DATA, ARGS
+	@$(BIN)/python -m tools.plan $(OVERRIDES)
+
+report: $(READY) ## Write the page about a training run again: RUN=runs/...
+	@$(BIN)/python -m tools.run_report $(RUN)
 
 show: $(READY) ## Print the resolved configuration of EXP and what differs from verl's defaults
 	@$(BIN)/python -m tools.show $(OVERRIDES)

@@ -1,6 +1,6 @@
 """The plots of an evaluation report; every point has its 95% interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -23,6 +23,18 @@ def group_bars(groups: Sequence[Metrics]) -> Markup:
         for place, (_, rate) in enumerate(known):
             _whisker(axes, place, rate, INK)
         return svg(figure, "accuracy of each group: " + _words(known))
+
+
+def rate_dots(rates: Mapping[str, Rate]) -> Markup:
+    """Return a dot for each rate, by name."""
+    known = [(name, rate) for name, rate in rates.items() if rate.value is not None]
+    with drawing(_WIDTH, _height(len(known))) as figure:
+        axes = _axes(figure, [name for name, _ in known])
+        for place, (_, rate) in enumerate(known):
+            _whisker(axes, place, rate, PALETTE[0])
+        values = [100 * (rate.value or 0) for _, rate in known]
+        axes.scatter(values, range(len(known)), s=46, color=PALETTE[0], zorder=3, clip_on=False)
+        return svg(figure, "accuracy: " + _words(known))
 
 
 def order_dots(rows: Sequence[Metrics]) -> Markup:

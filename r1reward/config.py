@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,11 +25,17 @@ class ConfigError(ValueError):
 
 
 def groups() -> dict[str, list[str]]:
-    """Return the options of every configuration group of training, sorted."""
-    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "eval")
-    return {
-        folder.name: sorted(option.stem for option in folder.glob("*.yaml")) for folder in folders
-    }
+    """Return the options of the configuration groups that ``conf/train.yaml`` names."""
+    entries = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))["defaults"]
+    # An optional entry follows another group's choice.
+    named = [
+        key.split()[-1]
+        for entry in entries
+        if isinstance(entry, dict)
+        for key in entry
+        if not key.startswith("optional")
+    ]
+    return {name: sorted(option.stem for option in (CONF / name).glob("*.yaml")) for name in named}
 
 
 def compose_config(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
@@ -76,6 +83,7 @@ def register_resolvers() -> None:
         "verl_config_dir": _verl_config_dir,
         "repo_file": lambda path: str(REPO / path),
         "run_dir": run_dir,
+        "sum": lambda *numbers: sum(numbers),
     }
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(name, function, use_cache=True, replace=True)

@@ -12,7 +12,7 @@ from r1reward.config import REPO
 
 OURS = (
     *("EXP", "CLUSTER", "MODEL", "DATA", "JUDGE", "RESUME", "ARGS", "RUN", "FILE", "SWEEP"),
-    *("BENCH", "PROTOCOL", "MODEL_PATH", "RUNS", "OUT", "SOURCE"),
+    *("BENCH", "PROTOCOL", "MODEL_PATH", "RUNS", "OUT", "SOURCE", "RECIPE"),
 )
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
@@ -88,6 +88,22 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
 @pytest.mark.parametrize(
     ("target", "variables", "command"),
     [
+        ("sft", [], "-m r1reward.sft sft/experiment=cold_start"),
+        (
+            "sft",
+            ["EXP=x", "CLUSTER=gpu8", "MODEL=m", "DATA=d", "RESUME=auto", "ARGS=a=b"],
+            "-m r1reward.sft sft/experiment=x sft/cluster=gpu8 sft/model=m sft/data=d "
+            "resume=auto a=b",
+        ),
+        ("recipe", [], "-m recipes.run recipe=quickstart"),
+        ("recipe", ["RECIPE=paper", "ARGS=--dry-run"], "-m recipes.run recipe=paper --dry-run"),
+        ("ablation", [], "-m recipes.ablation.page"),
+        (
+            "plan",
+            ["CLUSTER=gpu8", "ARGS=hardware=h200"],
+            "-m tools.plan experiment=stablereinforce cluster=gpu8 hardware=h200",
+        ),
+        ("report", ["RUN=runs/x/1"], "-m tools.run_report runs/x/1"),
         ("show", ["EXP=grpo"], "-m tools.show experiment=grpo"),
         ("sweep", ["SWEEP=a=1,2"], "-m r1reward.train --multirun experiment=stablereinforce a=1,2"),
         ("export", ["RUN=runs/x/1"], "-m r1reward.export runs/x/1"),

@@ -25,6 +25,7 @@ from eval.judging import build_judge
 from r1reward.command import error, run_command
 from r1reward.config import ConfigError
 from r1reward.progress import console_on
+from r1reward.quiet import quiet
 from r1reward.record import RecordError
 from r1reward.rows import RowError
 
@@ -71,7 +72,8 @@ def _run(
     media_root: str,
 ) -> None:
     began = time.monotonic()
-    with Meter(console, annotation, rows) as meter:
+    noise = folder.journal.with_name("judge.log")
+    with quiet(noise) as shown, Meter(console_on(shown), annotation, rows) as meter:
         asyncio.run(annotation.ask(meter.tick))
     if not annotation.difficulty.sources:
         raise RecordError(f"{annotation.source}: none of its {rows} rows is a record")
