@@ -1,4 +1,4 @@
-"""The page at the end of a recipe: ``python -m recipes.report evaluations=... out=...``.
+"""The page at the end of a recipe: ``python -m recipes.report +evaluations.NAME=DIR out=DIR``.
 
 Evaluations side by side on every benchmark, with paired differences to the first of each, and the
 training runs between them. Everything is read from their folders.
@@ -132,12 +132,10 @@ def show(cfg: DictConfig) -> None:
     """Write the page and print its table."""
     out = Path(cfg.out).resolve()
     if not cfg.evaluations:
-        raise ConfigError("evaluations: give title and folder of one or more")
+        raise ConfigError("give one or more: +evaluations.<title>=<folder>")
     runs = {_title(name): read_run(Path(path)) for name, path in cfg.evaluations.items()}
     found = boards(runs, out)
-    trainings = [
-        training(_title(name), Path(path), out) for name, path in (cfg.trainings or {}).items()
-    ]
+    trainings = [training(_title(name), Path(path), out) for name, path in cfg.trainings.items()]
     page = render(
         "recipes",
         "report.html",

@@ -256,7 +256,7 @@ def test_a_preset_that_cannot_be_is_named(changed, message) -> None:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(monkeypatch, capfd):
     """Run the command here; return its exit status, what it printed, and what it complained of."""
 
     def run(*overrides, status=0):
@@ -266,7 +266,7 @@ def command(monkeypatch, capsys):
             main()
         except SystemExit as stopped:
             left = stopped.code
-        printed = capsys.readouterr()
+        printed = capfd.readouterr()
         assert left == status, printed.out + printed.err
         return printed
 
