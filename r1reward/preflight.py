@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from r1reward.config import ConfigError, count_gpus, flatten
+from r1reward.data.shards import media_folder
 from r1reward.judges.hosted import HostedJudge
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.media import ImageError, check_media
@@ -164,11 +165,6 @@ def data_files(key: str, files: Any) -> list[Path]:
                 f"data.{key}={path}: no such file. Choose another `data=` or download the set."
             )
     return paths
-
-
-def media_folder(path: Path, media_root: str | None) -> Path:
-    """Return the folder that relative media paths of a data file start from."""
-    return Path(media_root) if media_root else path if path.is_dir() else path.parent
 
 
 def show_rows(key: str, errors: Sequence[str]) -> str:

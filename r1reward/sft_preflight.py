@@ -10,6 +10,7 @@ from typing import Any
 
 from r1reward.config import ConfigError
 from r1reward.data.pictures import examine
+from r1reward.data.shards import media_folder
 from r1reward.data.tokens import LengthError, PromptLength
 from r1reward.files import replacing
 from r1reward.media import ImageError
@@ -18,7 +19,6 @@ from r1reward.preflight import (
     check_plugin,
     check_secrets,
     data_files,
-    media_folder,
     show_rows,
 )
 from r1reward.reasoning import reasoning_of, target_ids

@@ -514,8 +514,9 @@ def test_the_command_shows_what_became_of_the_rows(tmp_path):
     assert ["rows read", "11"] in lines
     assert ["records", "10"] in lines
     assert ["schema", "1"] in lines
-    assert f"data.train_files={tmp_path}/out data.media_root={PHOTOS}" in out
+    assert f"data.train_files={tmp_path}/out\n" in out
     manifest = read_manifest(tmp_path / "out")
+    assert manifest["media_root"] == str(PHOTOS)
     assert f"out={tmp_path}/out" in manifest["command"]
 
 

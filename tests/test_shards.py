@@ -1,17 +1,30 @@
 """Shards: what is written is what training reads, whole or not at all, and small in memory."""
 
+import base64
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
+from r1reward.config import REPO
 from r1reward.data import shards
-from r1reward.data.shards import SCHEMA, Shard, read_manifest, write_manifest, write_shard
+from r1reward.data.shards import (
+    SCHEMA,
+    Shard,
+    media_folder,
+    read_manifest,
+    write_manifest,
+    write_shard,
+)
 from r1reward.record import Media, Record, read_records
 
+PHOTOS = REPO / "recipes" / "photos"
 PIXEL = bytes.fromhex("ffd8ffe0") + b"jpeg"
 ROW = {
     "question": "What is it?",
@@ -103,3 +116,38 @@ def test_a_manifest_is_read_back_and_a_torn_one_is_none(tmp_path):
     assert json.loads(text) == found
     (tmp_path / "manifest.json").write_text(text[: len(text) // 2])
     assert read_manifest(tmp_path) is None
+
+
+def test_media_lie_where_asked_or_where_the_manifest_says_or_beside_the_rows(tmp_path) -> None:
+    folder, file = tmp_path / "set", tmp_path / "rows.jsonl"
+    folder.mkdir()
+    assert media_folder(file, None) == tmp_path
+    assert media_folder(folder, None) == folder
+    write_manifest(folder, [], media_root="/photos")
+    assert media_folder(folder, None) == Path("/photos")
+    assert media_folder(folder, "/asked") == media_folder(file, "/asked") == Path("/asked")
+
+
+def test_a_set_by_path_goes_through_every_tool_without_naming_its_media_again(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    better, other = "A photograph of something.", "Nothing at all can be seen."
+    with open(tmp_path / "in" / "pairs.jsonl", "w", encoding="utf-8") as file:
+        for record in list(read_records(PHOTOS / "train.jsonl"))[:6]:
+            row = {"question": record.question, "chosen": better, "rejected": other}
+            file.write(json.dumps(row | {"image": record.media[0].uri}) + "\n")
+    given = ["source=plain", f"source.root={tmp_path}/in", f"source.media_root={PHOTOS}"]
+    for command in (
+        ["tools.convert", *given, f"out={tmp_path}/a"],
+        ["tools.validate", f"files=[{tmp_path}/a]", "fix=true", f"out={tmp_path}/b"],
+        ["tools.decontaminate", f"input={tmp_path}/b", "benchmarks=[photos]", f"out={tmp_path}/c"],
+        ["tools.mix", f"inputs=[{tmp_path}/c]", f"out={tmp_path}/d"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=REPO, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    rows = [row for record in (tmp_path / "d").rglob("*.parquet") for row in read_records(record)]
+    contents = {path.read_bytes() for path in (PHOTOS / "images").iterdir()}
+    assert 0 < len(rows) <= 6
+    for row in rows:
+        assert base64.b64decode(row.media[0].uri.partition(",")[2]) in contents

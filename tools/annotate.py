@@ -24,6 +24,7 @@ from eval.judges.base import Judge, JudgeError
 from eval.judging import build_judge
 from r1reward.command import error, run_command
 from r1reward.config import ConfigError
+from r1reward.data.shards import media_folder
 from r1reward.progress import console_on
 from r1reward.quiet import quiet
 from r1reward.record import RecordError
@@ -42,7 +43,7 @@ def annotate(cfg: DictConfig) -> None:
     if not cfg.input or not cfg.out:
         raise ConfigError("input and out: give a data set and the folder to write")
     source = Path(cfg.input)
-    media_root = Path(cfg.media_root or (source if source.is_dir() else source.parent))
+    media_root = media_folder(source, cfg.media_root)
     preset = _preset(cfg.preset)
     judge = build_judge(cfg.judge, preset.protocol(), media_root)
     rows = min(count_rows(source), cfg.limit or sys.maxsize)

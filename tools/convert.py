@@ -78,9 +78,8 @@ def run(cfg: DictConfig) -> None:
             tick=lambda done: live(line(done, live.seconds)),
         )
     show(console, progress, out, live.seconds)
-    root = f" data.media_root={job.source.media_root}" if job.media == "path" else ""
     console.print(
-        f"to train on it: data=records data.train_files={out}{root}", markup=False, soft_wrap=True
+        f"to train on it: data=records data.train_files={out}", markup=False, soft_wrap=True
     )
 
 

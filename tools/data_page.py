@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from r1reward.command import run_command
 from r1reward.config import ConfigError
 from r1reward.data.page import page
+from r1reward.data.shards import media_folder
 from r1reward.data.survey import Sampling, count_rows, survey
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
 from r1reward.files import write_text
@@ -29,7 +30,7 @@ def show(cfg: DictConfig) -> None:
     path, out = Path(given["input"]), Path(given["out"])
     if out.suffix != ".html":
         raise ConfigError(f"out={out}: name the page, such as page.html")
-    root = Path(cfg.media_root or (path if path.is_dir() else path.parent))
+    root = media_folder(path, cfg.media_root)
     console = console_on(sys.stdout)
     with Live(console) as live:
         sampling = Sampling(cfg.seed, cfg.records, cfg.languages, cfg.pixels, count_rows(path))

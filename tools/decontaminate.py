@@ -23,6 +23,7 @@ from r1reward.config import CONF, ConfigError
 from r1reward.data.decontaminate import DROPPED, Cleaned, DecontaminateError, decontaminate
 from r1reward.data.references import Reference, UnusableReferenceError
 from r1reward.data.screen import REASONS, Rules
+from r1reward.data.shards import media_folder
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
 from r1reward.progress import Live, console_on
 from r1reward.rows import RowError
@@ -42,7 +43,7 @@ def clean(cfg: DictConfig) -> None:
     console, source, out = console_on(sys.stdout), Path(given["input"]), Path(given["out"])
     if not source.exists():
         raise RowError(f"{source}: no such file or folder")
-    media_root = Path(given["media_root"] or (source if source.is_dir() else source.parent))
+    media_root = media_folder(source, given["media_root"])
     benchmarks, absent = benchmarks_of(given["benchmarks"], given["roots"] or {})
     for benchmark in benchmarks if rules.images else ():
         require_images(benchmark)

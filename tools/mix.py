@@ -19,6 +19,7 @@ from r1reward.command import run_command
 from r1reward.data.choice import Input, MixError, Selection, Settings
 from r1reward.data.keys import Fate, counts, fates
 from r1reward.data.mix import DROPPED, Mix, mix
+from r1reward.data.shards import media_folder
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
 from r1reward.progress import Live, console_on
 from r1reward.rows import RowError
@@ -43,8 +44,8 @@ def inputs_of(given: Any) -> list[Input]:
         path, weight = Path(entry["path"]), entry.get("weight")
         if weight is not None and not (isinstance(weight, int | float) and weight > 0):
             raise MixError(f"inputs: weight={weight} of {path}; give a number over 0")
-        root = entry.get("media_root") or (path if path.is_dir() else path.parent)
-        inputs.append(Input(path, Path(root), weight))
+        root = media_folder(path, entry.get("media_root"))
+        inputs.append(Input(path, root, weight))
     paths = [item.path.resolve() for item in inputs]
     if twice := {str(path) for path in paths if paths.count(path) > 1}:
         raise MixError(f"inputs: {', '.join(sorted(twice))} is there more than once")

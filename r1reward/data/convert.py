@@ -7,6 +7,7 @@ remembers what became of each finished unit, so that a kill costs no more than t
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -221,7 +222,8 @@ def _finish(
                 shutil.copyfileobj(lines, quarantine)
     if total.records:
         facts = {key: value for key, value in total.facts().items() if key != "shards"}
-        write_manifest(out, total.shards, command=command, **plan, **facts)
+        root = os.path.abspath(plan["settings"]["source"]["media_root"])
+        write_manifest(out, total.shards, command=command, media_root=root, **plan, **facts)
     shutil.rmtree(out / WORK)
     if not total.records:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in total.dropped.items())

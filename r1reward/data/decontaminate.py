@@ -244,6 +244,7 @@ def _finish(
             f"{' (is media_root right?)' if lost else ''}; the first: {first[:500]}"
         )
     counted = {name: fact for name, fact in total.facts().items() if name != "shards"}
-    write_manifest(job.out, total.shards, **plan, **facts, **counted)
+    root = plan["settings"]["media_root"]
+    write_manifest(job.out, total.shards, media_root=root, **plan, **facts, **counted)
     shutil.rmtree(job.work)
     return total

@@ -90,5 +90,20 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+def media_folder(path: Path, media_root: Path | str | None) -> Path:
+    """Return the folder that relative media paths of a data set start from.
+
+    Args:
+        path: a folder of shards, or a file.
+        media_root: the folder that was asked for; None is what a folder's manifest says, else the
+            data set's own folder.
+    """
+    if media_root:
+        return Path(media_root)
+    if not path.is_dir():
+        return path.parent
+    return Path((read_manifest(path) or {}).get("media_root") or path)
+
+
 def _table(rows: list[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from r1reward.data.checks import Rules, UnitReport, check_unit
 from r1reward.data.duplicates import NearDuplicates, repeated
 from r1reward.data.findings import Finding
+from r1reward.data.shards import media_folder
 from r1reward.data.workers import in_order
 from r1reward.rows import RowError, Unit, cut, files_of
 
@@ -51,7 +52,7 @@ def parts_of(
     for path in files:
         if not path.exists():
             raise RowError(f"{path}: no such file or folder")
-        root = media_root or (path if path.is_dir() else path.parent)
+        root = media_folder(path, media_root)
         for file in files_of(path):
             found.append(file)
             try:

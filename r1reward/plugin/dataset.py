@@ -1,12 +1,14 @@
 """Feeds verl from preference records (``data.custom_cls``)."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
+from r1reward.data.shards import media_folder
 from r1reward.prompt import build_messages
 from r1reward.record import Record
 from r1reward.rows import files_of
@@ -29,13 +31,17 @@ class RecordDataset(RLHFDataset):  # type: ignore[misc]
         self._given = [data_files] if isinstance(data_files, str) else list(data_files)
         super().__init__([file for path in self._given for file in _shards(path)], *args, **kwargs)
 
+    @cached_property
+    def _media_root(self) -> Path:
+        return media_folder(Path(self._given[0]), self.config.media_root)
+
     def _build_messages(self, row: dict[str, Any], key: str) -> list[dict[str, Any]]:
         return self._messages(Record.from_row(row, where=self._files()))
 
     def _messages(self, record: Record) -> list[dict[str, Any]]:
         return build_messages(
             record,
-            media_root=self.config.media_root or Path(self.original_data_files[0]).parent,
+            media_root=self._media_root,
             min_pixels=self.config.min_pixels,
             max_pixels=self.config.max_pixels,
         )
