@@ -6,7 +6,6 @@ then a command, run as a person would run it, in processes of its own, whose mem
 
 import json
 import os
-import platform
 import random
 import resource
 import subprocess
@@ -26,7 +25,7 @@ from r1reward.config import REPO, ConfigError
 from r1reward.files import replacing, write_text
 from r1reward.progress import console_on
 from r1reward.rows import scan_rows
-from tools.doctor import version
+from tools.machine import here
 
 SCHEMA = 1
 PHOTOS = REPO / "recipes" / "photos"
@@ -182,26 +181,11 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def machine() -> dict[str, object]:
-    """Return what the figures were measured on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
-    }
-
-
 def show(console: Console, results: list[Measured]) -> None:
     """Print a row for each step."""
-    here = machine()
+    where = here(_PACKAGES)
     table = Table(
-        title=f"{here['cpu']}, {here['cores']} cores", title_justify="left", title_style="bold"
+        title=f"{where['cpu']}, {where['cores']} cores", title_justify="left", title_style="bold"
     )
     columns = (
         "rows",
@@ -241,7 +225,7 @@ def bench(cfg: DictConfig) -> None:
         results.append(measure(step, STEPS[step](cfg, folder), cfg.rows, folder / f"{step}.log"))
         content = {
             "schema": SCHEMA,
-            "machine": machine(),
+            "machine": here(_PACKAGES),
             "settings": OmegaConf.to_container(cfg),
             "steps": [asdict(result) for result in results],
         }

