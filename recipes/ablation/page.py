@@ -52,8 +52,8 @@ def results(
         f"validation pairs right: {start['accuracy']:.1%} ({low:.1%} to {high:.1%}), and chooses "
         f"the first response in {start['first']:.1%}.",
         "### Findings\n\n" + "\n".join(f"- {line}" for line in findings(found, baseline)),
-        "### Final accuracy\n\nMean over seeds with its 95 % interval (t); difference to "
-        f"{baseline} seed by seed, **bold** where its interval excludes 0.",
+        "### Final accuracy\n\nMean over seeds with its 95 % interval (t, cut at 0 and 100 %); "
+        f"difference to {baseline} seed by seed, **bold** where its interval excludes 0.",
         "![final accuracy](final_accuracy.png)",
         *(_table(setting, group) for setting, group in by_setting(found)),
         "### Learning curves\n\nAccuracy of the training samples, mean and 95 % band over seeds; "
@@ -136,7 +136,7 @@ def _table(setting: str, group: Sequence[Cell]) -> str:
     ]
     for cell in group:
         mean = cell.accuracy
-        interval = "" if mean.low is None else f"{mean.low:.1%} to {mean.high:.1%}"
+        interval = "" if mean.low is None else _interval(mean.low, mean.high or 0.0)
         lines.append(
             f"| {cell.variant} | {mean.n} | {mean.value:.1%} | {interval} "
             f"| {_difference(cell.difference)} | {cell.first:.0%} | {cell.consistent:.1%} "
@@ -144,6 +144,10 @@ def _table(setting: str, group: Sequence[Cell]) -> str:
             f"| {cell.filtered:.2%} | {cell.preclipped:.3%} | {cell.clipped:.2%} |"
         )
     return "\n".join(lines)
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{max(low, 0.0):.1%} to {min(high, 1.0):.1%}"  # t knows no bounds, accuracy does
 
 
 def _difference(mean: Mean | None) -> str:

@@ -38,7 +38,7 @@ def learning_curves(runs: Runs, start: float, file: Path) -> None:
 
     def finish(axes: Any) -> None:
         axes.axhline(50, **_CHANCE)
-        axes.set_ylim(30, 100)
+        axes.set_ylim(0, 100)
 
     _multiples(runs, draw, finish, "accuracy, %", file)
 
@@ -73,7 +73,7 @@ def final_accuracy(cells: Sequence[Cell], start: float, file: Path) -> None:
                 axes.scatter([100 * mean.value], [place], s=26, color=colour, zorder=3)
             axes.axvline(50, **_CHANCE)
             axes.axvline(100 * start, color=INK, linewidth=0.8, alpha=0.4, zorder=0)
-            axes.set(title=setting, xlabel="accuracy, %", xlim=(30, 100))
+            axes.set(title=setting, xlabel="accuracy, %", xlim=(0, 100))
             axes.set_yticks(range(len(variants)), variants)
             axes.set_ylim(len(variants) - 0.5, -0.5)
         figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
