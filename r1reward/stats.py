@@ -1,7 +1,34 @@
-"""Intervals for the proportions that training and evaluation report."""
+"""Intervals for what training, evaluation and studies report."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist
+from statistics import NormalDist, fmean, stdev
+
+# 97.5 % quantiles of Student's t by degrees of freedom, as tables print them; 1.96 beyond.
+_T = dict(enumerate(
+    (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086), start=1,
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over ``n`` seeds with its 95 % interval (t); a single seed has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def t_interval(values: Sequence[float]) -> Mean:
+    """Return the mean and the 95 % interval of Student's t over independent ``values``."""
+    n, mean = len(values), fmean(values)
+    if n < 2:
+        return Mean(mean, None, None, n)
+    half = _T.get(n - 1, 1.96) * stdev(values) / sqrt(n)
+    return Mean(mean, mean - half, mean + half, n)
 
 
 def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from recipes.ablation.collapse import flags
 from recipes.ablation.design import Run, runs_of
 from recipes.ablation.difficulty import read_chances, right_chances
 from recipes.ablation.study import finished
-from recipes.ablation.summary import cells, t_interval
+from recipes.ablation.summary import cells
 from recipes.tiny.build import CHECKPOINT, PHOTOS
 
 
@@ -104,15 +104,6 @@ def test_collapse_flags():
     assert flags([step(format=0.4)] * 5 + fine, 0.9, 56) == ["format lost"]
     assert flags(([step(format=0.4)] * 4 + [step()]) * 2, 0.9, 56) == []
     assert flags([*fine, step(length=53.2)], 0.9, 56) == ["too long"]
-
-
-def test_t_interval_by_hand():
-    """1, 2, 3: deviation 1, error 1/sqrt(3), t of two degrees of freedom 4.303."""
-    mean = t_interval([1.0, 2.0, 3.0])
-    assert (mean.value, mean.n) == (2.0, 3)
-    assert mean.low == pytest.approx(2 - 4.303 / 3**0.5)
-    assert mean.high == pytest.approx(2 + 4.303 / 3**0.5)
-    assert t_interval([0.7]).low is None
 
 
 def made(variant, seed, accuracy):

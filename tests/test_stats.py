@@ -1,11 +1,11 @@
-"""Wilson's interval against published values and the equation that defines it."""
+"""Intervals against published values, by hand, and the equation that defines Wilson's."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1reward.stats import wilson_interval
+from r1reward.stats import t_interval, wilson_interval
 
 # Two-sided quantiles of the normal distribution, from printed tables.
 QUANTILES = {0.9: 1.6448536269514722, 0.95: 1.959963984540054, 0.99: 2.5758293035489004}
@@ -91,3 +91,12 @@ def test_what_is_no_proportion_is_refused(successes, n):
 def test_impossible_confidence_is_refused(confidence):
     with pytest.raises(ValueError, match="confidence="):
         wilson_interval(5, 10, confidence)
+
+
+def test_t_interval_by_hand():
+    """1, 2, 3: deviation 1, error 1/sqrt(3), t of two degrees of freedom 4.303."""
+    mean = t_interval([1.0, 2.0, 3.0])
+    assert (mean.value, mean.n) == (2.0, 3)
+    assert mean.low == pytest.approx(2 - 4.303 / 3**0.5)
+    assert mean.high == pytest.approx(2 + 4.303 / 3**0.5)
+    assert t_interval([0.7]).low is None

@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 from r1reward.command import run_command
 from r1reward.files import replacing, write_text
 from r1reward.progress import console_on
-from r1reward.stats import wilson_interval
+from r1reward.stats import Mean, wilson_interval
 from recipes.ablation import plots
-from recipes.ablation.summary import Cell, Mean, as_json, cells, compact, read_runs
+from recipes.ablation.summary import Cell, as_json, cells, compact, read_runs
 
 START = "start.json"  # as recipes.ablation.study writes it
 _BEGIN, _END = "<!-- results: written by recipes.ablation.page -->", "<!-- end of results -->"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from r1reward.page import INK, PALETTE, drawing
-from recipes.ablation.summary import Cell, t_interval
+from r1reward.stats import t_interval
+from recipes.ablation.summary import Cell
 
 Runs = Sequence[Mapping[str, Any]]
 _DPI = 90

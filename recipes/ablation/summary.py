@@ -4,30 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 from typing import Any
 
-# 97.5 % quantiles of Student's t by degrees of freedom, as tables print them; 1.96 beyond.
-_T = dict(enumerate(
-    (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086), start=1,
-))  # fmt: skip
+from r1reward.stats import Mean, t_interval
+
 CURVES = (
     "accuracy", "reward", "format", "consistent", "first", "length", "grad_norm", "filtered",
     "preclipped", "clipped", "log_ratio_max",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Mean:
-    """A mean over ``n`` seeds with its 95 % interval (t); a single seed has none."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +59,6 @@ class Cell:
     log_ratio_max: float
     length: float
     seconds: float
-
-
-def t_interval(values: Sequence[float]) -> Mean:
-    """Return the mean and the 95 % interval of Student's t over independent ``values``."""
-    n, mean = len(values), fmean(values)
-    if n < 2:
-        return Mean(mean, None, None, n)
-    half = _T.get(n - 1, 1.96) * stdev(values) / sqrt(n)
-    return Mean(mean, mean - half, mean + half, n)
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
