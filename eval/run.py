@@ -39,6 +39,7 @@ from r1reward.command import error, run_command
 from r1reward.files import write_text
 from r1reward.progress import console_on
 from r1reward.quiet import quiet
+from r1reward.secret import check_secrets
 
 _UNUSABLE = (BenchmarkError, ProtocolError, JudgeError, JournalError, BallotError)
 
@@ -47,8 +48,10 @@ def evaluate(cfg: DictConfig, judge_name: str) -> None:
     """Run one evaluation, from a resolved configuration to ``results.json`` and the table.
 
     Raises:
+        ConfigError: for a secret in the configuration, which results.json and trackers show.
         SystemExit: with status 1 when too much failed.
     """
+    check_secrets(cfg)
     console = console_on(sys.stdout)
     benchmark: Benchmark = instantiate(cfg.benchmark)
     protocol: Protocol = instantiate(cfg.protocol, _partial_=True)()

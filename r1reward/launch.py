@@ -17,10 +17,12 @@ from rich.console import Console, Group
 from rich.markup import escape
 
 from r1reward.config import ConfigError
+from r1reward.hints import cause, hint
 from r1reward.preflight import preflight
 from r1reward.progress import Progress, console_on
 from r1reward.provenance import provenance
 from r1reward.runs import RunDir
+from r1reward.secret import shown
 from r1reward.session import session
 from r1reward.summary import accuracy_after, summary
 
@@ -88,8 +90,13 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
     OmegaConf.save(cfg, run_dir.root / "config.yaml")
     made_with = provenance()
     run_dir.event(
-        "started", command=sys.argv, resumed_from=resumed_from, started=started, **made_with
+        "started",
+        command=list(map(shown, sys.argv)),
+        resumed_from=resumed_from,
+        started=started,
+        **made_with,
     )
+    logged = run_dir.log.stat().st_size if run_dir.log.exists() else 0
     with log_to_file(run_dir.log) as console:
         console.print(
             f"run      {run_dir.root}\nlog      {run_dir.log}", markup=False, soft_wrap=True
@@ -102,7 +109,7 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
         except BaseException as error:
             traceback.print_exception(error)  # to the log: a remote one is printed nowhere else
             progress.close()
-            _explain(console, run_dir, error)
+            _explain(console, run_dir, error, logged)
             _report(console, run_dir)
             raise SystemExit(1) from None
         progress.close()
@@ -111,13 +118,20 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
     return job.result(run_dir)
 
 
-def _explain(console: Console, run_dir: RunDir, error: BaseException) -> None:
-    run_dir.event("failed", error=type(error).__name__, reason=reason(error))
+def _explain(console: Console, run_dir: RunDir, error: BaseException, logged: int) -> None:
+    """Say why the run failed and what to do; ``logged``: bytes of the log of earlier starts."""
+    words = reason(error)
     if isinstance(error, KeyboardInterrupt):
         lines = ["[yellow]interrupted[/]"]
     else:
-        lines = [f"[red]failed[/] {escape(reason(error))}"]
+        lines = [f"[red]failed[/] {escape(words)}"]
+        if root := cause(words, run_dir.log, logged):
+            lines.append(f"because of {escape(root)}")
+            words += f"\nbecause of {root}"
+        if advice := hint(root or words):
+            lines.append(f"[cyan]hint[/] {escape(advice)}")
         lines.append(f"the whole story is in {escape(str(run_dir.log))}")
+    run_dir.event("failed", error=type(error).__name__, reason=words)
     if run_dir.latest_step():
         lines.append(f"continue with: RESUME={escape(str(run_dir.root))}")
     console.print("\n".join(lines), soft_wrap=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +15,19 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from r1reward.config import ConfigError, count_gpus, flatten
+from r1reward.config import ConfigError, count_gpus
 from r1reward.data.shards import media_folder
 from r1reward.judges.hosted import HostedJudge
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.media import ImageError, check_media
 from r1reward.record import Media, Record, RecordError, scan_records
 from r1reward.rewards.judge_health import JudgeGuard
+from r1reward.secret import check_secrets
 
 _GIB = 1 << 30
 # Measured on the tiny model: nine processes that import torch, verl and vLLM.
 _CPU_MEMORY_BYTES = 6 * _GIB
 _SHOWN = 10
-_SECRET = re.compile(r"(^|[._])(api_?key|password|secret|access_token|auth_token)$", re.IGNORECASE)
 # Rows whose images are decoded together; they may carry them, so all of a file would not fit.
 _ROWS = 256
 _SHM = "/dev/shm"  # noqa: S108  (where POSIX shared memory is, by definition)
@@ -59,16 +58,6 @@ def check_plugin() -> None:
             "verl cannot see the r1reward plug-in: the package is not installed in this "
             "environment. Run `make setup`."
         )
-
-
-def check_secrets(cfg: Any) -> None:
-    """Refuse a configuration that holds a secret."""
-    for key, value in flatten(cfg).items():
-        if value and _SECRET.search(key):
-            raise ConfigError(
-                f"{key} holds a secret, which the run's files and trackers would show: "
-                f"set it in the environment of the command instead"
-            )
 
 
 def check_model(key: str, path: str) -> None:

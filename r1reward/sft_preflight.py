@@ -14,16 +14,11 @@ from r1reward.data.shards import media_folder
 from r1reward.data.tokens import LengthError, PromptLength
 from r1reward.files import replacing
 from r1reward.media import ImageError
-from r1reward.preflight import (
-    check_model,
-    check_plugin,
-    check_secrets,
-    data_files,
-    show_rows,
-)
+from r1reward.preflight import check_model, check_plugin, data_files, show_rows
 from r1reward.reasoning import reasoning_of, target_ids
 from r1reward.record import Record, RecordError
 from r1reward.rows import Row, RowError, scan_rows
+from r1reward.secret import check_secrets
 
 # Rows whose images are decoded together; they may carry them, so all of a file would not fit.
 _ROWS = 256

@@ -194,6 +194,18 @@ def test_a_run_that_succeeds_ends_with_its_summary(train, files) -> None:
     assert "CPU cores" in start["machine"]
 
 
+def test_a_secret_for_hydra_alone_is_not_journaled(train, files) -> None:
+    train("+hydra.job.env_set.SOME_API_KEY=tell-nobody", "+hydra.job.env_set.OTHER=1", ray="fail")
+    (start,) = [row for row in only_run(files).rows("event") if row["event"] == "started"]
+    assert start["command"][-2:] == [
+        "+hydra.job.env_set.SOME_API_KEY=(not shown)",
+        "+hydra.job.env_set.OTHER=1",
+    ]
+    texts = [path.read_text() for path in only_run(files).root.rglob("*") if path.is_file()]
+    assert len(texts) == 4
+    assert not [text for text in texts if "tell-nobody" in text]
+
+
 def test_a_run_that_is_terminated_has_a_report_too(train, files) -> None:
     done = train(ray="terminate")
     run = only_run(files)
@@ -267,7 +279,7 @@ def from_worker(error: Exception) -> Exception:
 
 def explained(run: RunDir, error: BaseException) -> list[str]:
     screen = io.StringIO()
-    _explain(Console(file=screen, width=20), run, error)
+    _explain(Console(file=screen, width=20), run, error, 0)
     return screen.getvalue().splitlines()
 
 
@@ -301,6 +313,22 @@ def test_the_reason_of_an_exception_that_cannot_travel(tmp_path) -> None:
     assert first.startswith("failed ")
     assert first.endswith("Unpicklable: the engine is gone")
     assert second == "for good"
+
+
+def test_a_failure_that_is_known_comes_with_a_hint_and_its_cause(tmp_path) -> None:
+    from ray.exceptions import ActorDiedError
+
+    run = RunDir(tmp_path)
+    failed, advice, story = explained(run, from_worker(OSError(28, "No space left on device")))
+    assert failed == "failed OSError: [Errno 28] No space left on device"
+    assert advice.startswith("hint A disk is full")
+    run.log.write_text("(WorkerDict pid=7) torch.OutOfMemoryError: CUDA out of memory.\n")
+    failed, root, advice, story = explained(run, ActorDiedError())
+    assert failed.startswith("failed ActorDiedError: ")
+    assert root == "because of torch.OutOfMemoryError: CUDA out of memory."
+    assert advice.startswith("hint The GPU's memory is full")
+    assert story == f"the whole story is in {run.log}"
+    assert "CUDA out of memory" in list(run.rows("event"))[-1]["reason"]  # for the report
 
 
 def test_a_message_without_end_is_cut(tmp_path) -> None:

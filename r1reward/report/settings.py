@@ -13,10 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r1reward.config import CONF, ConfigError, compose_config, differences
-
-# A key should be in the environment; one that was given here all the same is not repeated.
-_SECRET = re.compile(r"(api_?key|token|secret|password)$", re.IGNORECASE)
-_HIDDEN = "(not shown)"
+from r1reward.secret import HIDDEN, is_secret, shown
 
 Changed = dict[str, tuple[Any, Any]]
 
@@ -48,7 +45,7 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
         command: as it was journaled, the program first, at least.
     """
     program = re.sub(r".*/(\w+)/(\w+)\.py$", r"python -m \1.\2", command[0]).split(" ")
-    found = Settings([*program, *(_shown(argument) for argument in command[1:])])
+    found = Settings([*program, *(shown(argument) for argument in command[1:])])
     name = Path(command[0]).stem  # a command and its configuration share their name
     chosen = [item for item in command[1:] if (CONF / _key(item)).is_dir()]
     plain = [item for item in chosen if Path(_key(item)).name != "experiment"]
@@ -80,16 +77,11 @@ def _key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
 
 
-def _shown(argument: str) -> str:
-    key, equals, _ = argument.partition("=")
-    return f"{key}={_HIDDEN}" if equals and _SECRET.search(key) else argument
-
-
 def _masked(changed: Changed) -> Changed:
-    return {k: (_HIDDEN, _HIDDEN) if _SECRET.search(k) else pair for k, pair in changed.items()}
+    return {k: (HIDDEN, HIDDEN) if is_secret(k) else pair for k, pair in changed.items()}
 
 
 def _hide(node: Any) -> Any:
     if isinstance(node, dict):
-        return {k: _HIDDEN if v and _SECRET.search(str(k)) else _hide(v) for k, v in node.items()}
+        return {k: HIDDEN if v and is_secret(str(k)) else _hide(v) for k, v in node.items()}
     return [_hide(item) for item in node] if isinstance(node, list) else node
