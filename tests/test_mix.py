@@ -471,8 +471,8 @@ def test_settings_that_contradict_each_other():
             inputs_of(composed(f"inputs={given}")["inputs"])
 
 
-def test_the_recipe_of_the_paper():
-    cfg = composed("inputs=[x]", "recipe=paper")
+def test_the_mixture_of_the_paper():
+    cfg = composed("inputs=[x]", "mixture=paper")
     settings = settings_of(cfg, weighted=False)
     [(pool, number)] = settings.take.items()
     assert (number, len(pool.split("+"))) == (100_000, 4)
