@@ -1,18 +1,19 @@
 """Weights & Biases: the summary, the judgements and the report of one evaluation."""
 
-import base64
-import hashlib
-import io
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from eval.intervals import Rate
 from eval.scoring import Metrics, Score
-from r1reward.session import has_wandb_key
+from r1reward.pictures import strip
+from r1reward.provenance import provenance
+from r1reward.record import Media
+from r1reward.tracking import show_table, wandb_environment
+
+_PIXELS = 320  # longest side of a picture
 
 _RATES = (
     *("accuracy", "accuracy_first", "accuracy_second", "consistent", "flips", "first_position"),
@@ -38,26 +39,32 @@ def track(
     """
     import wandb
 
-    mode: Any = os.environ.get("WANDB_MODE") or ("online" if has_wandb_key() else "offline")
-    with wandb.init(
-        project=project,
-        name=folder.name,
-        group=score.benchmark,
-        job_type="eval",
-        id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12],
-        resume="allow",
-        dir=str(folder),
-        mode=mode,
-        config=results["config"],
-        settings=wandb.Settings(silent=True, console="off"),
-    ) as run:
+    config = results["config"]
+    tags = (score.benchmark, results["judge"].partition("@")[0], config["protocol"]["name"])
+    variables = wandb_environment(folder, score.benchmark, "eval", tags)
+    with (
+        _environment(variables),
+        wandb.init(
+            project=project, name=folder.name, config=config | {"provenance": provenance()}
+        ) as run,
+    ):
         run.summary.update(
             dict(summary(score)) | {f"usage/{k}": v for k, v in results["usage"].items()}
         )
-        table = wandb.Table(columns=list(_COLUMNS))
-        for row in _rows(judgements, wandb.Image):
-            table.add_data(*row)
-        run.log({"judgements": table, "report": wandb.Html(str(report))})
+        show_table({"wandb": wandb}, "judgements", _COLUMNS, _rows(judgements))
+        run.log({"report": wandb.Html(str(report))})
+    wandb.teardown()  # it has read the environment, which is over
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def summary(score: Score) -> Iterator[tuple[str, float]]:
@@ -83,26 +90,15 @@ def _rate(name: str, rate: Rate | None) -> Iterator[tuple[str, float]]:
             yield f"{name}/high", rate.interval.high
 
 
-def _rows(judgements: Mapping[str, Any], image: Any) -> Iterator[list[Any]]:
+def _rows(judgements: Mapping[str, Any]) -> Iterator[list[Any]]:
     for item in judgements["items"]:
-        shown = [judgements["images"][name]["src"] for name in item["images"]]
-        sources = [source for source in shown if source]
-        picture = image(_picture(sources[0])) if sources else None  # a cell holds one
+        sources = [judgements["images"][name]["src"] for name in item["images"]]
+        picture = strip([Media("image", source) for source in sources if source], None, _PIXELS)
         for prompt in item["prompts"]:
             for vote in prompt["votes"]:
                 right = None if vote["choice"] is None else vote["choice"] == prompt["better"]
                 yield [
-                    *(
-                        item["index"],
-                        item["id"],
-                        item["facets"]["group"],
-                        picture,
-                        item["question"],
-                    ),
-                    *item["responses"],
+                    *(item["index"], item["id"], item["facets"]["group"]),
+                    *(picture, item["question"], *item["responses"]),
                     *(prompt["better"], vote["choice"], right, vote["text"]),
                 ]
-
-
-def _picture(source: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))

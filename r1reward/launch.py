@@ -20,7 +20,7 @@ from r1reward.config import ConfigError
 from r1reward.hints import cause, hint
 from r1reward.preflight import preflight
 from r1reward.progress import Progress, console_on
-from r1reward.provenance import provenance
+from r1reward.provenance import data_hashes, provenance
 from r1reward.runs import RunDir
 from r1reward.secret import shown
 from r1reward.session import session
@@ -88,13 +88,13 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
         console_on(sys.stderr).print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(2) from None
     OmegaConf.save(cfg, run_dir.root / "config.yaml")
-    made_with = provenance()
     run_dir.event(
         "started",
         command=list(map(shown, sys.argv)),
         resumed_from=resumed_from,
         started=started,
-        **made_with,
+        data=data_hashes(cfg.data),
+        **provenance(),
     )
     logged = run_dir.log.stat().st_size if run_dir.log.exists() else 0
     with log_to_file(run_dir.log) as console:

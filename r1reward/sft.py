@@ -41,7 +41,7 @@ def fine_tune(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
         *("-m", "r1reward.plugin.sft", str(run_dir.root / "config.yaml")),
     ]
     with cleaned_up() as (token, scratch):
-        variables = environment(cfg, run_dir, token, str(cfg.model.path))
+        variables = environment(cfg, run_dir, token, str(cfg.model.path), "sft")
         process = subprocess.Popen(
             torchrun,
             env={**os.environ, **variables, "TMPDIR": str(scratch)},

@@ -21,16 +21,19 @@ from r1reward import config
 
 
 def finalize(cfg: DictConfig, group: str = "experiment") -> None:
-    """Fill in the run's directory and name, and resolve: its processes cannot (no ``hydra:``).
+    """Fill in directory, name and tags, and resolve: a run's processes cannot (no ``hydra:``).
 
     Args:
         cfg: the configuration, changed in place.
         group: whose choice is the name.
     """
     hydra_config: Any = HydraConfig.get()
+    choices = hydra_config.runtime.choices
+    groups = [group, *(group.replace("experiment", name) for name in ("model", "data", "cluster"))]
     with open_dict(cfg):
         cfg.run.dir = str(Path(hydra_config.runtime.output_dir).resolve())
-        cfg.run.name = str(hydra_config.runtime.choices[group])
+        cfg.run.name = str(choices[group])
+        cfg.run.tags = [*(str(choices[name]) for name in groups), *cfg.run.tags]
     OmegaConf.resolve(cfg)
 
 

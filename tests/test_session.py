@@ -37,6 +37,7 @@ def home(tmp_path, monkeypatch):
 def config(model="hub/name", device="cuda", logger=("console", "wandb"), **ray_init):
     return OmegaConf.create(
         {
+            "run": {"name": "an_experiment", "tags": ["an_experiment", "mine"]},
             "trainer": {"device": device, "logger": list(logger)},
             "actor_rollout_ref": {"model": {"path": str(model)}},
             "ray_kwargs": {"ray_init": ray_init},
@@ -45,7 +46,7 @@ def config(model="hub/name", device="cuda", logger=("console", "wandb"), **ray_i
 
 
 def variables(cfg, root="run"):
-    return environment(cfg, RunDir(Path(root)), "token", cfg.actor_rollout_ref.model.path)
+    return environment(cfg, RunDir(Path(root)), "token", cfg.actor_rollout_ref.model.path, "train")
 
 
 # --- Weights & Biases
@@ -100,6 +101,24 @@ def test_a_resumed_run_is_the_same_wandb_run_and_another_is_not(tmp_path) -> Non
     assert first == again != other
     assert first.isalnum()
     assert variables(config())["WANDB_RESUME"] == "allow"
+
+
+def test_a_run_is_grouped_with_its_sweep_else_with_its_experiment(tmp_path) -> None:
+    alone = variables(config(), tmp_path / "an_experiment" / "20260101-120000")
+    swept = variables(config(), tmp_path / "sweeps" / "filters" / "filter=none")
+    assert (alone["WANDB_RUN_GROUP"], swept["WANDB_RUN_GROUP"]) == ("an_experiment", "filters")
+    assert (alone["WANDB_JOB_TYPE"], alone["WANDB_TAGS"]) == ("train", "an_experiment,mine")
+
+
+def test_what_waits_to_be_sent_lies_in_the_run_directory(tmp_path) -> None:
+    found = variables(config(), tmp_path / "run")
+    assert Path(found["WANDB_DATA_DIR"]).is_relative_to(tmp_path / "run")
+
+
+def test_tensorboard_writes_into_the_run_directory(tmp_path) -> None:
+    found = variables(config(logger=["console", "tensorboard"]), tmp_path / "run")
+    assert found["TENSORBOARD_DIR"] == f"{tmp_path}/run/tensorboard"
+    assert "TENSORBOARD_DIR" not in variables(config())
 
 
 def test_without_the_wandb_tracker_nothing_is_set_for_it() -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from r1reward.config import REPO, count_gpus, detect_cluster
 from r1reward.progress import console_on
-from r1reward.session import has_wandb_key
+from r1reward.tracking import has_wandb_key
 
 _GIB = 1 << 30
 _PINNED = ("verl", "torch", "transformers", "ray", "TransferQueue", "tensordict", "hydra-core")

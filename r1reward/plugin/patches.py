@@ -19,6 +19,7 @@ from wrapt import register_post_import_hook
 
 from r1reward.janitor import TOKEN
 from r1reward.runs import RunDir
+from r1reward.tracking import describe
 
 
 def equal_length_positions(module: Any) -> None:
@@ -106,6 +107,7 @@ def sft_journal(module: Any) -> None:
         def __init__(self, *args: Any, config: Any, **kwargs: Any) -> None:
             super().__init__(*args, config=config, **kwargs)
             self._run_dir = RunDir(Path(config["run"]["dir"]))
+            describe(self.logger, self._run_dir)
 
         def log(self, data: Any, step: int, backend: Any = None) -> None:
             super().log(data, step, backend)

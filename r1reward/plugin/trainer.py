@@ -1,7 +1,8 @@
 """verl's synchronous trainer, plus the statistics it keeps to itself and a stop for a bad judge."""
 
+import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import transfer_queue as tq
 from omegaconf import open_dict
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
-from r1reward import algorithms
+from r1reward import algorithms, tracking
+from r1reward.pairs import COLUMNS, PairTable
 from r1reward.plugin.registration import RegistrationError, registered_in_worker
+from r1reward.record import RecordError
 from r1reward.rewards.judge_health import JudgeGuard, judge_metrics
 from r1reward.runs import RunDir
 from r1reward.verdict import Verdict, parse_verdict
 
+_log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
-_PAIRS = 16  # judged pairs a step that W&B shows
+_PAIRS = 16  # judged pairs a step that trackers show
 _PAIR = ("uid", "reasoning", "answer", "right", "consistent", "failure", "seconds")
 
 
@@ -45,6 +49,8 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         self.replay_buffer.poll_interval = _POLL_SECONDS
         self.run_dir = RunDir(Path(config.run.dir))
         self.judge_guard = JudgeGuard(**config.run.judge_guard)
+        self._answers: list[str] = []
+        self._table = PairTable(config.data, int(config.trainer.log_val_generations))
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
@@ -66,6 +72,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
     def on_train_begin(self) -> None:
         """Mark the end of start-up."""
         super().on_train_begin()
+        tracking.describe(self.logger.logger, self.run_dir)
         self.run_dir.event("training", step=self.global_steps, steps=self.total_training_steps)
 
     def fit(self, agent_loop_manager: Any) -> None:
@@ -85,6 +92,10 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         if self.judge_guard.tripped and self.run_dir.latest_step() != self.global_steps:
             self._save_checkpoint()
         super().on_step_end()
+
+    def _maybe_log_val_generations(self, inputs: Any, outputs: list[str], scores: Any) -> None:
+        """Keep the answers for a table of pairs; verl's own has neither images nor verdicts."""
+        self._answers = outputs
 
     def _val_metrics_update(
         self,
@@ -114,7 +125,31 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
             **counts,
             metrics=metrics,
         )
+        self._show_validation(reward_extra_infos_dict)
         return metrics
+
+    def _show_validation(self, infos: Mapping[str, Sequence[Any]]) -> None:
+        """Send the same few pairs to the trackers; the run directory's validations hold them all.
+
+        Args:
+            infos: parts of the reward by name, in the order of the answers.
+        """
+        if not tracking.shows_tables(self.logger.logger):
+            return
+        answers: dict[str, tuple[str, dict[str, Any]]] = {}
+        for text, *values in zip(self._answers, *infos.values(), strict=True):
+            parts = dict(zip(infos, values, strict=True))
+            if uid := parts["record_uid"]:  # None where generation failed
+                answers.setdefault(uid, (text, parts))
+        try:
+            rows = self._table.rows(answers)
+        except (RecordError, OSError) as error:  # the file is gone, or changed; training goes on
+            _log.warning("no table of validation pairs: %s", error)
+            return
+        self._show("validation/pairs", COLUMNS, rows)
+
+    def _show(self, name: str, columns: Sequence[str], rows: list[list[Any]]) -> None:
+        tracking.show_table(self.logger.logger, name, columns, rows, self.global_steps)
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
         batch = super()._compute_advantage(batch, metrics)
@@ -151,10 +186,9 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         return {k: extra["reward_extra_info"] for k, extra in zip(real, extras, strict=True)}
 
     def _show_pairs(self, batch: Any, infos: Mapping[str, Mapping[str, Any]]) -> None:
-        """Send a sample of the judged pairs to W&B; the run directory's rollouts hold them all."""
-        wandb = self.logger.logger.get("wandb")
+        """Send a sample of the judged pairs to the trackers; the rollouts hold them all."""
         judged = [key for key, info in infos.items() if info["judged"]]
-        if wandb is None or not judged:
+        if not judged or not tracking.shows_tables(self.logger.logger):
             return
         keys = random.Random(self.global_steps).sample(judged, min(_PAIRS, len(judged)))  # noqa: S311
         data = tq.kv_batch_get(
@@ -165,8 +199,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
             for ids in data["responses"].unbind()
         ]
         rows = [judged_pair(text, infos[key]) for text, key in zip(texts, keys, strict=True)]
-        table = wandb.Table(columns=list(_PAIR), data=rows)
-        wandb.log({"judge/pairs": table}, step=self.global_steps)
+        self._show("judge/pairs", _PAIR, rows)
 
     def _log_rollout_data(self, batch: Any, timing_raw: Any, rollout_data_dir: str) -> None:
         """Write one row per sample, every reward part included (verl's dump has the score only)."""

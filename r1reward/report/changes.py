@@ -1,7 +1,5 @@
 """Validation pairs that the first and the last model judge differently, to be read side by side."""
 
-import hashlib
-import heapq
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -9,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1reward.pairs import MEDIA, find, media_root, sample
 from r1reward.pictures import Pictures
-from r1reward.record import Record, RecordError, scan_records
+from r1reward.record import Record, RecordError
 from r1reward.verdict import Verdict, parse_verdict
 
 GAINED, LOST = "gained", "lost"
 _MOST = 40  # pairs shown that were gained, and as many that were lost
-_MEDIA = 4  # images or videos of a pair
 _CHARACTERS = 6000  # of a text
 _PIXELS = 320
 
@@ -61,18 +59,16 @@ def changes(dumps: Path, steps: list[int], data: Any) -> Changes | None:
         return None
     found = Changes(there[0], there[-1])
     before = {uid: row["acc"] == 1 for uid, row in _answers(dumps, found.first)}
-    drawn: dict[str, list[tuple[str, str]]] = {GAINED: [], LOST: []}
+    changed: dict[str, list[str]] = {GAINED: [], LOST: []}
     for uid, row in _answers(dumps, found.last):
         if uid in before:
             was, now = before[uid], row["acc"] == 1
             found.counts[was, now] += 1
             if was != now:
-                drawn[GAINED if now else LOST].append(
-                    (hashlib.sha256(uid.encode()).hexdigest(), uid)
-                )
+                changed[GAINED if now else LOST].append(uid)
     if not found.counts:
         return None
-    chosen = {uid: kind for kind, uids in drawn.items() for _, uid in heapq.nsmallest(_MOST, uids)}
+    chosen = {uid: kind for kind, uids in changed.items() for uid in sample(uids, _MOST)}
     try:
         _show(found, dumps, chosen, data)
     except (RecordError, OSError) as error:
@@ -100,23 +96,17 @@ def _show(found: Changes, dumps: Path, chosen: dict[str, str], data: Any) -> Non
         {uid: row["output"] for uid, row in _answers(dumps, step) if uid in chosen}
         for step in (found.first, found.last)
     ]
-    files = [data.val_files] if isinstance(data.val_files, str) else list(data.val_files)
-    root = Path(files[0]) if Path(files[0]).is_dir() else Path(files[0]).parent
-    pictures = Pictures(Path(data.media_root or root), _PIXELS)
-    left = dict(chosen)
-    for where, record in (pair for file in files for pair in scan_records(file)):
-        if not left:
-            break
-        if isinstance(record, Record) and (kind := left.pop(record.uid, None)):
-            votes = [_vote(text[record.uid], record.label) for text in texts]
-            found.items.append(_item(where, record, kind, votes, pictures))
+    pictures = Pictures(media_root(data), _PIXELS)
+    for where, record in find(data, chosen):
+        votes = [_vote(text[record.uid], record.label) for text in texts]
+        found.items.append(_item(where, record, chosen[record.uid], votes, pictures))
     found.images = pictures.found
     if chosen and not found.items:
-        found.missing = f"none of the pairs is in {', '.join(map(str, files))} any more"
+        found.missing = f"none of the pairs is in {data.val_files} any more"
 
 
 def _item(where: str, record: Record, kind: str, votes: list[Row], pictures: Pictures) -> Row:
-    names = [name for media in record.media[:_MEDIA] for name in pictures.names(media)]
+    names = [name for media in record.media[:MEDIA] for name in pictures.names(media)]
     return {
         "where": where.rpartition("/")[2],
         "uid": record.uid,
@@ -125,7 +115,7 @@ def _item(where: str, record: Record, kind: str, votes: list[Row], pictures: Pic
         "label": record.label,
         "votes": votes,
         "images": names,
-        "hidden": max(0, len(record.media) - _MEDIA),
+        "hidden": max(0, len(record.media) - MEDIA),
         "tags": [kind],
         "facets": {"source": record.source},
     }

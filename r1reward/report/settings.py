@@ -53,7 +53,7 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
         with _hydra_aside():
             base = compose_config(chosen, config_name=name)
             found.experiment = differences(base, compose_config(plain, config_name=name))
-        base.run.dir, base.run.name = config.run.dir, config.run.name
+        base.run.update({key: config.run[key] for key in ("dir", "name", "tags")})
         OmegaConf.resolve(base)
         found.given = _masked(differences(config, base))
     except (HydraException, OmegaConfBaseException, ConfigError) as error:
