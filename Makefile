@@ -35,7 +35,7 @@ OVERRIDES = experiment=$(EXP) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep plan report data eval compare show export convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep plan report data eval compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,12 @@ show: $(READY) ## Print the resolved configuration of EXP and what differs from 
 
 export: $(READY) ## Write a run's actor as a Hugging Face directory: RUN=runs/...
 	@$(BIN)/python -m r1reward.export $(RUN)
+
+wandb-sync: $(READY) ## Send what was tracked offline to W&B: RUN=runs/... (all of runs)
+	@$(BIN)/python -m tools.wandb_sync $(RUN)
+
+gallery: $(READY) ## Write recipes/gallery.md, the list of experiments; RUN=... keeps its result
+	@$(BIN)/python -m tools.gallery $(RUN)
 
 convert: $(READY) ## A public preference set as a training set: SOURCE, OUT, ARGS
 	@$(BIN)/python -m tools.convert source=$(SOURCE) out=$(OUT) $(ARGS)

@@ -1,7 +1,9 @@
 """What trackers are told, read back from what W&B and TensorBoard keep on the disk."""
 
+import base64
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 import wandb_file
 from omegaconf import OmegaConf
 from PIL import Image
+from wandb_server import WandbServer
 
 from r1reward.config import REPO, compose_config
 from r1reward.data.shards import write_manifest, write_shard
@@ -17,6 +20,7 @@ from r1reward.provenance import data_hashes
 from r1reward.record import read_records
 from r1reward.runs import RunDir
 from r1reward.tracking import describe, show_table
+from tools.wandb_sync import unsent
 
 PHOTOS = REPO / "recipes" / "photos"
 MADE_WITH = {
@@ -98,6 +102,52 @@ def test_tables_wait_in_the_run_directory_with_their_images(swept) -> None:
         (picture,) = [path for name, path in parts.items() if name.endswith(".png")]
         assert Image.open(picture).getpixel((0, 0))[:3] == (255, 0, 0)
     assert not (swept / "home" / ".local").exists()
+
+
+# --- sent later
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+def sync(folder, **variables):
+    """What ``make wandb-sync`` does, in an environment of its own."""
+    home = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home"), "WANDB_MODE": "offline"}
+    command = [sys.executable, "-m", "tools.wandb_sync", str(folder)]
+    return subprocess.run(
+        command, env=home | variables, cwd=REPO, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_without_a_key_nothing_is_sent_and_the_person_is_told(swept) -> None:
+    done = sync(swept)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error no W&B key is here: set WANDB_API_KEY")
+
+
+def test_both_parts_of_a_resumed_run_are_sent_with_their_images(swept, tmp_path) -> None:
+    with WandbServer() as server:
+        done = sync(swept, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        again = sync(swept, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+    assert KEY not in done.stdout + done.stderr
+    assert again.stdout == f"nothing to send below {swept}\n"
+    assert len({run["name"] for run in server.runs}) == 1
+    assert {run["groupName"] for run in server.runs} == {"filters", None}  # None: no change
+    ((_, rows),) = server.history.items()
+    assert [(row["_step"], row["accuracy"]) for row in rows] == [(0, 0.5), (1, 1.5)]
+    table = json.loads(server.uploads["validation/pairs.table.json"])
+    image = table["data"][0][0]["path"]
+    assert server.uploads[image].startswith(b"\x89PNG")
+    assert base64.b64encode(f"api:{KEY}".encode()).decode() in str(server.keys)
+
+
+def test_what_cannot_be_sent_is_sent_by_the_next_try(swept, tmp_path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(swept, copy, ignore=shutil.ignore_patterns("*.synced"))
+    done = sync(copy, WANDB_API_KEY="short", WANDB_BASE_URL="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.endswith("error not all of it was sent; the same command sends the rest\n")
+    assert len(unsent([copy])) == 2
 
 
 # --- TensorBoard
