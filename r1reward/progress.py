@@ -1,6 +1,7 @@
 """Shows a running job: what its journal says, as a live line or as plain lines."""
 
 import time
+from collections import deque
 from typing import Any, Self, TextIO
 
 from rich.console import Console
@@ -38,6 +39,8 @@ _SHOWN = {
     "actor/reward_kl_penalty": "kl",
     "timing_s/step": "s",
 }
+_RECENT = 10  # steps whose pace tells how long the rest takes
+_QUIET = 60.0  # seconds without news after which the live line says so
 _EVERY = 10.0  # seconds between lines where there is no terminal
 _NO_TERMINAL = 10_000  # characters: a file has no width to wrap at
 
@@ -48,15 +51,20 @@ def console_on(stream: TextIO) -> Console:
 
 
 class Progress:
-    """Follows the journal of a run; call :meth:`poll` now and then."""
+    """Follows the journal of a run; call :meth:`poll` now and then.
+
+    Every milestone, validation and step is a line. A terminal has a live line below them: how far
+    the run is, how it did in the last validation, how its judge does, how long nothing was heard.
+    """
 
     def __init__(self, console: Console, run_dir: RunDir, since: float) -> None:
         self._console = console
         self._journal = run_dir.journal
-        self._since = since
+        self._since = self._heard = since
         self._offset = run_dir.journal.stat().st_size
         self._steps = 0
-        self._done: list[tuple[int, float]] = []  # step and time, since this start
+        self._done = deque[tuple[int, float]](maxlen=_RECENT + 1)  # step and time, of this start
+        self._now = {"at": "starting", "validation": "", "judge": ""}  # parts of the live line
         self._status: Status | None = None
         if console.is_terminal:
             self._status = console.status("starting")
@@ -72,6 +80,8 @@ class Progress:
                 self._offset += len(line)
                 if row := parse(line):
                     self._show(row)
+        if self._status is not None:
+            self._status.update(self._live())
 
     def close(self) -> None:
         """Print the rest and end the live line."""
@@ -84,22 +94,24 @@ class Progress:
         text = say[row["kind"]](row) if row["kind"] in say else ""
         if not text:
             return
+        self._heard = row["time"]
         line = f"{clock(row['time'] - self._since)} {text}"
         # A terminal's live line needs to know where lines end; elsewhere they stay whole.
         self._console.print(line, highlight=False, soft_wrap=self._status is None)
-        if self._status is not None:
-            self._status.update(text + self._remaining())
 
     def _event(self, row: dict[str, Any]) -> str:
         self._steps = row.get("steps", self._steps)
-        return STARTUP.get(row["event"], "")
+        text = STARTUP.get(row["event"], "")
+        self._now["at"] = text or self._now["at"]
+        return text
 
     def _validation(self, row: dict[str, Any]) -> str:
         if "n" not in row:  # a cold start generates nothing
-            return (
-                f"validation at step {row['step']}: loss {number(row['metrics']['val/loss']):.4g}"
-            )
+            value = f"loss {number(row['metrics']['val/loss']):.4g}"
+            self._now["validation"] = f"validation {value}"
+            return f"validation at step {row['step']}: {value}"
         accuracy, formatted = row["correct"] / row["n"], row["formatted"] / row["n"]
+        self._now["validation"] = f"validation {accuracy:.1%}"
         return (
             f"validation at step {row['step']}: accuracy {accuracy:.1%} "
             f"format {formatted:.1%} (n={row['n']})"
@@ -107,16 +119,27 @@ class Progress:
 
     def _train(self, row: dict[str, Any]) -> str:
         self._done.append((row["step"], row["time"]))
-        values = [(name, number(row["metrics"].get(key))) for key, name in _SHOWN.items()]
-        parts = [f"{name} {value:.3g}" for name, value in values if value is not None]
-        return " ".join([f"step {row['step']}/{self._steps}", *parts])
+        values = {key: number(row["metrics"].get(key)) for key in _SHOWN}
+        parts = [f"{_SHOWN[key]} {value:.3g}" for key, value in values.items() if value is not None]
+        failures = values["judge/failure_rate"]  # of a judge that is asked
+        self._now["judge"] = "" if failures is None else f"judge fails {failures:.1%}"
+        at, left = f"step {row['step']}/{self._steps}", self._left()
+        self._now["at"] = " ".join([at, *left])
+        return " ".join([at, *parts, *left])
 
-    def _remaining(self) -> str:
-        if len(self._done) < 2:
-            return ""
+    def _left(self) -> list[str]:
+        """Return how long the rest will take at the pace of the last steps, once that is known."""
         (first, began), (last, now) = self._done[0], self._done[-1]
-        left = max(0, self._steps - last) * (now - began) / (last - first)
-        return f" | about {left / 60:.0f} min left"
+        if last == first or last >= self._steps:
+            return []
+        return [f"left {clock((self._steps - last) * (now - began) / (last - first))}"]
+
+    def _live(self) -> str:
+        now = time.time()
+        quiet = now - self._heard
+        waited = f"nothing new for {clock(quiet)}" if quiet > _QUIET else ""
+        parts = [part for part in (*self._now.values(), waited) if part]
+        return escape(f"{clock(now - self._since)} {' | '.join(parts)}")
 
 
 class Live:

@@ -166,15 +166,59 @@ def test_a_metric_that_is_no_number_any_more_is_seen(run, value) -> None:
     assert ("gradient norm", value, value) in cells(training_table(run))
 
 
-def test_the_live_line_says_how_long_it_still_takes(run) -> None:
+BEGIN = event(0, "training", step=20, steps=60)
+
+
+def test_lines_say_how_long_it_still_takes_once_the_pace_is_known(run) -> None:
     """Resumed at 20 of 60: 12 seconds a step, 38 steps to go after step 22, so 7.6 minutes."""
-    console = narrow(force_terminal=True, color_system=None)
-    begin = event(0, "training", step=20, steps=60)
-    follow(run, begin, reward(21, 1.0, seconds=50), console=console)
-    assert "min left" not in printed(console)
+    lines = follow(run, BEGIN, reward(21, 1.0, seconds=50), reward(22, 1.0, seconds=62))
+    assert lines[1:] == [
+        "00:00:50 step 21/60 reward 1",
+        "00:01:02 step 22/60 reward 1 left 00:07:36",
+    ]
+
+
+def test_the_pace_is_that_of_the_last_steps(run) -> None:
+    """Steps of 100 seconds, then of 2; ten steps before step 40 is 900, before step 41 is 1000."""
+    times = [*range(0, 1000, 100), *range(1000, 1022, 2)]
+    steps = [reward(21 + n, 1.0, seconds=seconds) for n, seconds in enumerate(times)]
+    *_, last = follow(run, BEGIN, *steps[:20])
+    assert last.endswith("step 40/60 reward 1 left 00:03:56")  # 20 * 11.8 s
+    *_, last = follow(run, BEGIN, *steps)
+    assert last.endswith("left 00:00:38")  # 19 * 2 s
+
+
+def test_the_last_step_leaves_nothing(run) -> None:
+    *_, last = follow(run, BEGIN, reward(59, 1.0, seconds=50), reward(60, 1.0, seconds=62))
+    assert last == "00:01:02 step 60/60 reward 1"
+
+
+def live(run, monkeypatch, now, *rows):
+    """The last state of a terminal's live line, ``now`` seconds after the start."""
+    monkeypatch.setattr("r1reward.progress.time.time", lambda: START + now)
     console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
-    follow(run, begin, reward(21, 1.0, seconds=50), reward(22, 1.0, seconds=62), console=console)
-    assert "step 22/60 reward 1 | about 8 min left" in printed(console)
+    follow(run, *rows, console=console)
+    return printed(console).replace("\x1b[2K", "").replace("\r", "\n")
+
+
+def test_the_live_line_says_where_the_run_is_and_how_it_does(run, monkeypatch) -> None:
+    asked = {"judge/failure_rate": 0.125, "judge/latency_p95": 1.5}
+    rows = [BEGIN, validation(20, 13, seconds=1), reward(21, 1.0, seconds=50)]
+    rows += [step(22, 62, **asked)]
+    text = live(run, monkeypatch, 63, *rows)
+    assert "00:01:03 step 22/60 left 00:07:36 | validation 65.0% | judge fails 12.5%" in text
+    assert "nothing new" not in text
+
+
+def test_the_live_line_says_when_nothing_is_heard(run, monkeypatch) -> None:
+    text = live(run, monkeypatch, 400, event(10, "imported"))
+    assert "00:06:40 verl is imported | nothing new for 00:06:30" in text
+
+
+def test_without_a_model_judge_the_live_line_is_silent_about_it(run, monkeypatch) -> None:
+    text = live(run, monkeypatch, 60, BEGIN, step(21, 50, **{"judge/judged": 8.0}))
+    assert "00:01:00 step 21/60" in text
+    assert "judge" not in text
 
 
 # --- tables
