@@ -121,8 +121,11 @@ class Progress:
         self._done.append((row["step"], row["time"]))
         values = {key: number(row["metrics"].get(key)) for key in _SHOWN}
         parts = [f"{_SHOWN[key]} {value:.3g}" for key, value in values.items() if value is not None]
-        failures = values["judge/failure_rate"]  # of a judge that is asked
-        self._now["judge"] = "" if failures is None else f"judge fails {failures:.1%}"
+        # Of a judge that is asked; one that answers nothing has no latency.
+        failures, latency = values["judge/failure_rate"], values["judge/latency_p95"]
+        health = [] if failures is None else [f"judge fails {failures:.1%}"]
+        health += [] if latency is None else [f"p95 {latency:.1f} s"]
+        self._now["judge"] = ", ".join(health)
         at, left = f"step {row['step']}/{self._steps}", self._left()
         self._now["at"] = " ".join([at, *left])
         return " ".join([at, *parts, *left])

@@ -206,7 +206,10 @@ def test_the_live_line_says_where_the_run_is_and_how_it_does(run, monkeypatch) -
     rows = [BEGIN, validation(20, 13, seconds=1), reward(21, 1.0, seconds=50)]
     rows += [step(22, 62, **asked)]
     text = live(run, monkeypatch, 63, *rows)
-    assert "00:01:03 step 22/60 left 00:07:36 | validation 65.0% | judge fails 12.5%" in text
+    assert (
+        "00:01:03 step 22/60 left 00:07:36 | validation 65.0% | judge fails 12.5%, p95 1.5 s"
+        in text
+    )
     assert "nothing new" not in text
 
 
