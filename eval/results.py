@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from eval.asking import Evaluation
 from eval.scoring import Score
 from r1reward.provenance import versions
+from r1reward.secret import shown
 
 SCHEMA = 1  # of results.json
 
@@ -34,7 +35,7 @@ def results(
             "asked": evaluation.asked,
             "reused": evaluation.reused,
         },
-        "command": shlex.join(sys.argv),
+        "command": shlex.join(map(shown, sys.argv)),
         "config": OmegaConf.to_container(cfg),
         "versions": versions(),
     }
