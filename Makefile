@@ -16,7 +16,10 @@ SOURCE  ?=
 BENCH   ?= photos
 PROTOCOL ?= default
 MODEL_PATH ?=
-SWEEP   ?= run.seed=0,1 data.steps=2
+SWEEP   ?= smoke
+LAUNCHER ?=
+RETRY   ?=
+DIR     ?= runs/sweeps/$(SWEEP)
 RECIPE  ?= quickstart
 
 # A machine with an NVIDIA GPU gets the GPU lock, every other one the CPU lock.
@@ -30,12 +33,13 @@ PYTHON   ?= $(shell for p in python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && \
   { echo $$p; break; }; done)
 
-OVERRIDES = experiment=$(EXP) \
+EXPERIMENT = experiment=$(EXP)
+OVERRIDES = $(EXPERIMENT) \
   $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(MODEL),model=$(MODEL)) $(if $(DATA),data=$(DATA)) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep plan report data eval compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,8 +84,14 @@ ablation: $(READY) ## The study of StableReinforce's parts, what is missing of i
 	@$(BIN)/python -m recipes.ablation.study $(ARGS)
 	@$(BIN)/python -m recipes.ablation.page
 
-sweep: $(READY) ## Several runs, one after the other: SWEEP="run.seed=0,1 ..."
-	@$(BIN)/python -m r1reward.train --multirun $(OVERRIDES) $(SWEEP)
+# An experiment that nobody chose is the sweep's to vary.
+sweep: EXPERIMENT = $(if $(filter file,$(origin EXP)),,experiment=$(EXP))
+sweep: $(READY) ## Several runs: SWEEP=smoke|seeds|ablation|lr_kl|optuna, LAUNCHER, RETRY=failed, ARGS="key=a,b"
+	@$(BIN)/python -m r1reward.train --multirun $(if $(SWEEP),sweep=$(SWEEP)) $(OVERRIDES) \
+	  $(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) $(if $(RETRY),sweep.retry=$(RETRY))
+
+sweep-summary: $(READY) ## Show a sweep, and write its page again: SWEEP, or DIR=runs/sweeps/...
+	@$(BIN)/python -m tools.sweep_summary $(DIR)
 
 data: $(READY) ## Download a benchmark's official files and check them: BENCH, ARGS
 	@$(BIN)/python -m eval.fetch benchmark=$(BENCH) $(ARGS)

@@ -1,6 +1,7 @@
 """Composes the configuration: verl's tree plus ours, without importing verl, torch or ray."""
 
 import functools
+import hashlib
 import importlib.util
 import re
 import shutil
@@ -83,6 +84,8 @@ def register_resolvers() -> None:
         "verl_config_dir": _verl_config_dir,
         "repo_file": lambda path: str(REPO / path),
         "run_dir": run_dir,
+        "sweep_dir": sweep_dir,
+        "directions": directions,
         "sum": lambda *numbers: sum(numbers),
     }
     for name, function in resolvers.items():
@@ -138,6 +141,21 @@ def run_dir(root: str, experiment: str | None, resume: str | None) -> str:
         f"resume=auto: no unfinished run with a checkpoint below {Path(root) / name}; "
         "start a new one without resume"
     )
+
+
+def sweep_dir(root: str, name: str | None, overrides: Sequence[str]) -> str:
+    """Return the folder of a sweep: of the same name, or of the same overrides, the same."""
+    if name in (None, "null"):
+        kept = sorted(item for item in overrides if not item.startswith("sweep."))
+        name = "overrides-" + hashlib.sha256("\0".join(kept).encode()).hexdigest()[:8]
+    return str(Path(root) / "sweeps" / name)
+
+
+def directions(objectives: Sequence[str]) -> list[str]:
+    """Return which way each objective of a sweep is better, as optuna wants it."""
+    from r1reward.sweep import objectives as readable
+
+    return [objective.direction for objective in readable.objectives(objectives)]
 
 
 def _verl_config_dir() -> Path:

@@ -19,6 +19,8 @@ from rich.markup import escape
 
 from r1reward import config
 
+_MULTIRUN = {"-m", "--multirun"}
+
 
 def finalize(cfg: DictConfig, group: str = "experiment") -> None:
     """Fill in directory, name and tags, and resolve: a run's processes cannot (no ``hydra:``).
@@ -56,12 +58,17 @@ def command(entry: Callable[[], Any], cluster: str = "cluster") -> None:
         SystemExit: with status 2 for a configuration that cannot be composed or resolved.
     """
     config.register_resolvers()
-    sys.argv[1:] = config.resolve_cluster(sys.argv[1:], cluster)
+    if not _MULTIRUN & set(sys.argv[1:]):  # each run of a sweep finds out where it runs
+        sys.argv[1:] = config.resolve_cluster(sys.argv[1:], cluster)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise: Hydra's own report shows its internals
     try:
         entry()
-    except (HydraException, OmegaConfBaseException) as error:
-        message = str(error) if isinstance(error, HydraException) else str(error).splitlines()[0]
+    except KeyboardInterrupt:  # a single run explains itself
+        Console(stderr=True).print("[yellow]interrupted[/]; the same command goes on from here")
+        raise SystemExit(130) from None
+    except (HydraException, OmegaConfBaseException, config.ConfigError) as error:
+        omegaconf = isinstance(error, OmegaConfBaseException)
+        message = str(error).splitlines()[0] if omegaconf else str(error)
         show = Console(stderr=True, soft_wrap=True, highlight=False)
         show.print(f"[red]error[/] {escape(message)}")
         raise SystemExit(2) from None

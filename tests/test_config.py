@@ -24,7 +24,10 @@ from r1reward.config import (
 from r1reward.runs import RunDir
 
 GROUPS = groups()
-OURS = ("run.", "resume", "model.", "judge.", "reward.function.", "algorithm.stable_reinforce.")
+OURS = (
+    *("run.", "resume", "model.", "judge.", "sweep."),
+    *("reward.function.", "algorithm.stable_reinforce."),
+)
 # Nodes that verl leaves open on purpose.
 OPEN = (
     "actor_rollout_ref.model.override_config.",

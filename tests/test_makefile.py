@@ -12,6 +12,7 @@ from r1reward.config import REPO
 
 OURS = (
     *("EXP", "CLUSTER", "MODEL", "DATA", "JUDGE", "RESUME", "ARGS", "RUN", "FILE", "SWEEP"),
+    *("LAUNCHER", "RETRY", "DIR"),
     *("BENCH", "PROTOCOL", "MODEL_PATH", "RUNS", "OUT", "SOURCE", "RECIPE"),
 )
 
@@ -105,7 +106,16 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
         ),
         ("report", ["RUN=runs/x/1"], "-m tools.run_report runs/x/1"),
         ("show", ["EXP=grpo"], "-m tools.show experiment=grpo"),
-        ("sweep", ["SWEEP=a=1,2"], "-m r1reward.train --multirun experiment=stablereinforce a=1,2"),
+        ("sweep", [], "-m r1reward.train --multirun sweep=smoke"),
+        (
+            "sweep",
+            ["SWEEP=lr_kl", "EXP=grpo", "LAUNCHER=ray_job", "RETRY=failed", "ARGS=a=1,2"],
+            "-m r1reward.train --multirun sweep=lr_kl experiment=grpo a=1,2 "
+            "hydra/launcher=ray_job sweep.retry=failed",
+        ),
+        ("sweep", ["SWEEP=", "ARGS=a=1,2"], "-m r1reward.train --multirun a=1,2"),
+        ("sweep-summary", [], "-m tools.sweep_summary runs/sweeps/smoke"),
+        ("sweep-summary", ["DIR=a/b"], "-m tools.sweep_summary a/b"),
         ("export", ["RUN=runs/x/1"], "-m r1reward.export runs/x/1"),
         ("wandb-sync", [], "-m tools.wandb_sync"),
         ("wandb-sync", ["RUN=runs/x/1"], "-m tools.wandb_sync runs/x/1"),

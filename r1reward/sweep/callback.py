@@ -1,0 +1,16 @@
+"""Told by Hydra when a sweeper has no more jobs."""
+
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class Conclusion(Callback):
+    """Shows what came out of the sweep, and decides the exit status."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Called after the last batch."""
+        from r1reward.sweep.launcher import conclude
+
+        conclude(config)
