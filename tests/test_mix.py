@@ -120,6 +120,33 @@ def test_ranges_of_attempts(write, made, chosen, stay):
     assert sorted(questions(parts["train"])) == [f"Question {n}?" for n in stay]
 
 
+def test_an_annotators_liking_for_one_side_is_drawn_away(write, made):
+    # All hard pairs have the better response second: what an annotator that likes the first finds.
+    rows = [row(n, label=2, **solved(2)) for n in range(400)]
+    settings = settings_of(composed("inputs=[x]", "select=rl"), weighted=False)
+    parts, dropped, _ = made(write(rows), select=settings.select)
+    kept = {item["question"]: item for item in parts["train"]}
+    assert len(kept) == 400
+    assert not dropped
+    labels = Counter(item["label"] for item in kept.values())
+    assert abs(labels[1] - 200) < 60  # six standard deviations of a fair coin
+    for given in rows:
+        item = kept[given["question"]]
+        first, second = given["responses"]
+        assert item["responses"][item["label"] - 1] == second  # the better one stays the better
+        assert sorted(item["responses"]) == sorted([first, second])
+        assert item["reasoning"] == (None if item["label"] == 1 else given["reasoning"])
+        assert (item["attempts"], item["solved"]) == (2, True)
+    again, _, _ = made(write(rows), select=settings.select)
+    assert {item["question"]: item for item in again["train"]} == kept
+
+
+def test_a_reasoning_is_about_one_order():
+    cfg = composed("inputs=[x]", "select=sft", "select.reorder=true")
+    with pytest.raises(MixError, match="about one order"):
+        settings_of(cfg, weighted=False)
+
+
 def test_sources(write, made):
     parts, dropped, _ = made(write(ANNOTATED), sources=("b", "c"))
     assert questions(parts["train"]) == ["Question 7?"]

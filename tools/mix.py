@@ -89,6 +89,8 @@ def settings_of(cfg: Mapping[str, Any], weighted: bool) -> Settings:
     flags |= {f"select.{key}": cfg["select"][key] for key in cfg["select"] if key != "attempts"}
     for key, value in flags.items():
         _require(isinstance(value, bool), f"{key}={value}", "give true or false")
+    both = cfg["select"]["reasoning"] and cfg["select"]["reorder"]
+    _require(not both, "select.reorder=true", "a reasoning (select.reasoning) is about one order")
     _require(_whole(cfg["seed"], 0), f"seed={cfg['seed']}", "give 0 or more")
     return Settings(
         select=_selection(cfg["select"]),

@@ -49,12 +49,14 @@ class Selection:
         unsolved: whether unsolved ones stay.
         unannotated: whether those of unknown difficulty stay.
         reasoning: whether it takes a reasoning to stay.
+        reorder: whether which response comes first is drawn anew.
     """
 
     attempts: tuple[int, int] | None = (1, 127)
     unsolved: bool = True
     unannotated: bool = True
     reasoning: bool = False
+    reorder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,20 @@ def drop_duplicates(rows: Array) -> dict[int, int]:
     stays = order[new][np.cumsum(new) - 1]
     rows["fate"][order[~new]] = Fate.DUPLICATE
     return dict(zip(order[~new].tolist(), stays[~new].tolist(), strict=True))
+
+
+def reorder(rows: Array, settings: Settings) -> Array:
+    """Draw which rows have their responses change places, if any; return for each whether.
+
+    What an annotator finds hard depends on its habits: one that likes the first response finds
+    those pairs hard in which the second is better. Drawn anew, the labels come out 1:1. A reasoning
+    speaks of the order it was written for, so a row that is turned has none any more.
+    """
+    drawn = hashes(settings.seed, "order", rows["uid"]) % np.uint64(2) == 1
+    turned: Array = drawn & (rows["fate"] == Fate.KEPT) & settings.select.reorder
+    rows["label"][turned] = 3 - rows["label"][turned]
+    rows["reasoning"][turned] = False
+    return turned
 
 
 def select(keys: Keys, settings: Settings) -> None:

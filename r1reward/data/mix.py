@@ -19,7 +19,16 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from r1reward.data.choice import Input, MixError, Settings, draw, drop_duplicates, select, split
+from r1reward.data.choice import (
+    Input,
+    MixError,
+    Settings,
+    draw,
+    drop_duplicates,
+    reorder,
+    select,
+    split,
+)
 from r1reward.data.keys import (
     REASONS,
     Array,
@@ -58,8 +67,16 @@ def _watched(
         yield next(results)
 
 
-def spool_unit(unit: Unit, root: Path, wanted: Array, path: Path) -> Array:
-    """Write the rows at the places ``wanted`` (ascending) to ``path``; return where each begins."""
+def spool_unit(unit: Unit, root: Path, wanted: Array, turned: Array, path: Path) -> Array:
+    """Write some rows of a unit to ``path``; return where each begins.
+
+    Args:
+        unit: to read.
+        root: folder of relative media paths.
+        wanted: places of the rows, ascending.
+        turned: for each of them, whether its responses change places.
+        path: file to write.
+    """
     begins = np.zeros(len(wanted), "u8")
     places = iter(enumerate(wanted.tolist()))
     number, place = next(places, (0, -1))
@@ -69,6 +86,9 @@ def spool_unit(unit: Unit, root: Path, wanted: Array, path: Path) -> Array:
                 continue
             begins[number] = file.tell()
             row = read_row(where, raw)[1]
+            if turned[number]:
+                responses, label = row["responses"][::-1], 3 - row["label"]
+                row |= {"responses": responses, "label": label, "reasoning": None}
             for item in row["media"]:
                 if item["bytes"] is None:
                     item["path"] = locate(item["uri"], root)
@@ -157,12 +177,13 @@ def mix(
         tasks = [(unit, inputs[number].media_root, settings.embed) for unit, number in cut]
         keys = gathered(_watched(tick, "reading", scan_unit, tasks, workers))
         twins = drop_duplicates(keys.rows)
+        turned = reorder(keys.rows, settings)
         select(keys, settings)
         notes = draw(keys, inputs, np.array([number for _, number in cut], int), settings)
         parts = split(keys, settings, notes)
         write_text(out / PLAN, _json({"plan": plan}))
         write_dropped(out / DROPPED, keys, [unit for unit, _ in cut], twins)
-        shards, reused = _write(out, keys, parts, tasks, settings, workers, tick)
+        shards, reused = _write(out, keys, turned, parts, tasks, settings, workers, tick)
     for name, part in parts.items():
         write_manifest(out / name, shards[name], command=command, **plan, **counts(keys, part))
     found = {name: counts(keys, part) for name, part in parts.items()}
@@ -257,6 +278,7 @@ def _json(value: Any) -> str:
 def _write(
     out: Path,
     keys: Keys,
+    turned: Array,
     parts: Mapping[str, Array],
     tasks: Sequence[tuple[Unit, Path, bool]],
     settings: Settings,
@@ -277,7 +299,7 @@ def _write(
     first = np.searchsorted(keys.rows["unit"], np.arange(len(tasks) + 1))
     chosen = [moved[slice(*np.searchsorted(moved, first[n : n + 2]))] for n in range(len(tasks))]
     jobs = [
-        (unit, root, rows - first[number], spool / str(number))
+        (unit, root, rows - first[number], turned[rows], spool / str(number))
         for number, ((unit, root, _), rows) in enumerate(zip(tasks, chosen, strict=True))
         if len(rows)
     ]
