@@ -26,6 +26,8 @@ VERL_ENVIRONMENT = {
     "HCCL_NPU_SOCKET_PORT_RANGE": "auto",
     "HSA_NO_SCRATCH_RECLAIM": "1",
 }
+# What Ray refuses where the cluster is there already and has its own.
+_OF_A_NEW_CLUSTER = ("num_cpus", "num_gpus", "object_store_memory", "include_dashboard")
 
 
 def environment(cfg: Any, run_dir: RunDir, token: str, model: str, job_type: str) -> dict[str, str]:
@@ -90,6 +92,8 @@ def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
             # Daemons and workers inherit these; temporary files then lie where the janitor looks.
             runtime_env["env_vars"]["TMPDIR"] = str(scratch)
             options["_temp_dir"] = str(scratch / "ray")
+        else:
+            options = {key: value for key, value in options.items() if key not in _OF_A_NEW_CLUSTER}
         previous = dict(os.environ)
         os.environ.update(runtime_env["env_vars"])
         try:

@@ -161,3 +161,38 @@ def test_two_runs_on_one_machine_have_their_own_weight_sync_sockets(monkeypatch)
         assert receiver == sender
         handles.add(receiver)
     assert len(handles) == 2
+
+
+def test_two_runs_on_one_cluster_have_their_own_transfer_queues(monkeypatch) -> None:
+    import ray
+    import transfer_queue as tq
+    from omegaconf import OmegaConf
+    from transfer_queue import interface
+
+    import r1reward.plugin  # noqa: F401  (what verl loads in every process)
+
+    def another_process(token: str | None) -> None:
+        """What a process of a run begins with: its token, and no handle yet."""
+        monkeypatch.setattr(interface, "_TQ_CONTROLLER", None)
+        if token is None:
+            monkeypatch.delenv(TOKEN, raising=False)
+        else:
+            monkeypatch.setenv(TOKEN, token)
+
+    ray.init(num_cpus=4, include_dashboard=False)
+    try:
+        another_process("aaaa")
+        tq.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
+        another_process("bbbb")
+        assert not interface._init_from_existing()
+        another_process("aaaa")
+        assert interface._init_from_existing()
+        tq.close()
+        # Without a token, TransferQueue as it comes: whoever is second joins the first.
+        another_process(None)
+        tq.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
+        another_process(None)
+        assert interface._init_from_existing()
+        tq.close()
+    finally:
+        ray.shutdown()

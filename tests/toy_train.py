@@ -29,7 +29,7 @@ def job(overrides: list[str]) -> int:
     experiment = settings.get("experiment", "stablereinforce")
     seed = int(settings.get("run.seed", "0"))
     control = run.root.parent / f"{experiment}-{seed}"  # what a test wants of this run
-    wanted = control.read_text() if control.exists() else ""
+    wanted = control.read_text().strip() if control.exists() else ""
     print(f"toy run of {experiment}, seed {seed}")
     if wanted == "refuse":
         print("error run.seed: not this one", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Every change R1-Reward makes to verl 0.9.1 and vLLM 0.24.0, each with its reason.
+"""Every change R1-Reward makes to verl 0.9.1 (TransferQueue 0.1.11) and vLLM 0.24.0, with reasons.
 
 Nothing else in this repository assigns to a foreign module. A patch is a function that receives
 the module just imported; ``_CPU`` patches apply only where verl runs on :mod:`.platform`'s CPU
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from wrapt import register_post_import_hook
+from wrapt import ObjectProxy, register_post_import_hook
 
 from r1reward.janitor import TOKEN
 from r1reward.runs import RunDir
@@ -93,6 +93,32 @@ def _own_socket(handle: str) -> str:
     return (
         re.sub(r"rl-colocate-zmq-\w+?-", f"rl-colocate-zmq-{token}-", handle) if token else handle
     )
+
+
+def transfer_queue_namespace(module: Any) -> None:
+    """transfer_queue/interface.py:119,201: one controller for all the jobs of a Ray cluster.
+
+    It is a named actor in a namespace that is written into the code. A second run on the cluster
+    would train on the first one's prompts, and whoever ends first would take the queue along. The
+    run's token makes the namespace its own.
+    """
+
+    class Ray(ObjectProxy):  # type: ignore[type-arg]
+        def get_actor(self, name: str, namespace: str | None = None) -> Any:
+            return self.__wrapped__.get_actor(name, namespace=_own_namespace(namespace))
+
+    class Controller(ObjectProxy):  # type: ignore[type-arg]
+        def options(self, **options: Any) -> Any:
+            options["namespace"] = _own_namespace(options.get("namespace"))
+            return self.__wrapped__.options(**options)
+
+    module.ray = Ray(module.ray)
+    module.TransferQueueController = Controller(module.TransferQueueController)
+
+
+def _own_namespace(namespace: str | None) -> str | None:
+    token = os.environ.get(TOKEN)
+    return f"{namespace}-{token}" if token and namespace == "transfer_queue" else namespace
 
 
 def sft_journal(module: Any) -> None:
@@ -223,6 +249,7 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.workers.rollout.vllm_rollout.vllm_rollout", weight_sync_sender),
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
     ("verl.trainer.sft_trainer", sft_journal),
+    ("transfer_queue.interface", transfer_queue_namespace),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.distributed", gloo_process_group),

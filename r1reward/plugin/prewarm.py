@@ -36,10 +36,12 @@ def prewarm(modules: Sequence[str], count: int, env_vars: dict[str, str] | None 
 def _import(modules: list[str]) -> None:
     # As many at once as there are spare cores: the trainer's own imports are the critical path.
     slot = os.getpid() % max(1, (os.cpu_count() or 1) - 1)
-    with open(Path(tempfile.gettempdir()) / f"r1-prewarm-{slot}.lock", "w") as lock:
+    path = Path(tempfile.gettempdir()) / f"r1-prewarm-{slot}.lock"
+    with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in modules:
             import_module(name)
+    path.unlink(missing_ok=True)  # on a cluster that was there before, nobody else would
 
 
 def server_environment() -> dict[str, str]:
