@@ -3,8 +3,8 @@
 A stage's key is a hash of its command, of the files it reads and of the keys of the stages it
 builds on; its results lie in ``<work>/<stage>-<key>``. So nothing is ever overwritten, a finished
 stage is skipped, one that was stopped goes on in its own folder (every command here resumes), and
-whatever changes makes a new folder, from there on. The code and its defaults are not in the key: after
-an update that matters, take another ``work``.
+whatever changes makes a new folder, from there on. The code and its defaults are not in the key:
+after an update that matters, take another ``work``.
 """
 
 import hashlib
