@@ -19,7 +19,7 @@ OPTIONS = {
     group: sorted(path.stem for path in (CONF / "sft" / group).glob("*.yaml"))
     for group in ("experiment", "model", "cluster", "data")
 }
-OURS = ("run.", "resume", "policy.", "model.override_config.", "engine.mixed_precision.")
+OURS = ("run.", "resume", "sweep.", "policy.", "model.override_config.", "engine.mixed_precision.")
 REASONING = "<think>Response 2 says dog.</think><answer>2</answer>"
 
 

@@ -20,7 +20,8 @@ class Objective:
 
     Attributes:
         direction: ``maximize`` or ``minimize``.
-        metric: ``accuracy``, of the last validation, or a metric of the training steps.
+        metric: ``accuracy`` or a metric of the journal: of the last validation that has it, else
+            the mean of the last training steps.
     """
 
     direction: str
@@ -48,10 +49,13 @@ class Objective:
         """Return the number, or NaN where the run has none."""
         if self.metric == ACCURACY:
             return accuracy_after(run)
-        last = [row["metrics"] for row in run.history("train")][-WINDOW:]
-        values = [number(metrics.get(self.metric)) for metrics in last]
-        there = [value for value in values if value is not None]
-        return sum(there) / len(there) if there else nan
+        validated = self._values(run, "validation")
+        values = validated[-1:] or self._values(run, "train")[-WINDOW:]
+        return sum(values) / len(values) if values else nan
+
+    def _values(self, run: RunDir, kind: str) -> list[float]:
+        rows = (row.get("metrics", {}).get(self.metric) for row in run.history(kind))
+        return [value for value in map(number, rows) if value is not None]
 
     def better(self, first: float, second: float) -> bool:
         """Return whether ``first`` is better than ``second``; NaN is never, and worse than all."""
