@@ -6,14 +6,19 @@ weight-sync sockets (r1reward/plugin/patches.py).
 """
 
 import hashlib
+import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from r1reward.config import ConfigError
 from r1reward.sweep.job import Job
+
+_TOKEN = Path.home() / ".ray" / "auth_token"  # Ray's own place for it
+_PATIENCE = 180.0  # seconds
 
 
 class RayJob:
@@ -46,29 +51,57 @@ class RayJob:
                 running[self._submit(client, job)] = job
             time.sleep(self._poll_seconds)
             for name in list(running):
-                if client.get_job_status(name).is_terminal():
+                if self._ask(client.get_job_status, name).is_terminal():
                     yield running.pop(name)
 
+    def _ask(self, question: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        """Return the cluster's answer; one that is busy, or has just started, is asked again.
+
+        Raises:
+            ConfigError: when there is none for minutes.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return question(*arguments, **more)
+            except (OSError, RuntimeError) as problem:
+                if time.monotonic() > deadline:
+                    raise ConfigError(f"{self._where}: {problem}") from None
+                time.sleep(self._poll_seconds)
+
     def _client(self) -> Any:
+        if _TOKEN.exists():  # of the cluster, if it asks for one: its daemons read the same file
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
 
         try:
             return JobSubmissionClient(self._address)
+        except AuthenticationError:
+            advice = (
+                f"the cluster asks for a token; copy its head's {_TOKEN} here and to every node"
+            )
+            raise ConfigError(f"{self._where}: {advice}") from None
         except (ConnectionError, RuntimeError) as problem:
-            raise ConfigError(
-                f"hydra.launcher.runner.address={self._address}: no Ray cluster takes jobs there "
-                f"({str(problem).splitlines()[0]}); start one with `ray start --head`"
-            ) from None
+            reason = str(problem).splitlines()[0]
+            advice = (
+                f"no Ray cluster takes jobs there ({reason}); start one with `ray start --head`"
+            )
+            raise ConfigError(f"{self._where}: {advice}") from None
+
+    @property
+    def _where(self) -> str:
+        return f"hydra.launcher.runner.address={self._address}"
 
     def _submit(self, client: Any, job: Job) -> str:
         """Submit the job, unless it is running there already; return its name on the cluster."""
         digest = hashlib.sha256(str(job.folder).encode()).hexdigest()[:16]
         name = f"r1reward-{digest}"
-        known = {there.submission_id: there.status for there in client.list_jobs()}
+        known = {job.submission_id: job.status for job in self._ask(client.list_jobs)}
         if name in known and not known[name].is_terminal():
             return name
         if name in known:  # an earlier attempt: names are unique
-            client.delete_job(name)
+            self._ask(client.delete_job, name)
         entrypoint = [sys.executable, "-m", "r1reward.sweep.worker", str(job.folder)]
-        client.submit_job(entrypoint=shlex.join(entrypoint), submission_id=name)
+        self._ask(client.submit_job, entrypoint=shlex.join(entrypoint), submission_id=name)
         return name
