@@ -16,8 +16,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
-from r1reward.config import CONF, REPO, compose_config, sweep_dir
+from r1reward.config import CONF, REPO, compose_config, groups, sweep_dir
 from r1reward.sweep.job import Job, State
 
 SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
@@ -148,6 +149,13 @@ def test_a_sweep_sets_nothing_but_itself(name) -> None:
     swept = compose_config(["cluster=cpu", f"sweep={name}"])
     del base.sweep, swept.sweep
     assert swept == base
+
+
+def test_the_ablation_has_every_experiment() -> None:
+    """But the released script's, which has another learning rate, schedule and length as well."""
+    params = yaml.safe_load((CONF / "sweep" / "ablation.yaml").read_text())["hydra"]["sweeper"]
+    swept = params["params"]["experiment"].split(",")
+    assert sorted([*swept, "released"]) == sorted(groups()["experiment"])
 
 
 # --- running
