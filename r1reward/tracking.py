@@ -40,7 +40,8 @@ def wandb_environment(
     """Return W&B's variables: online where a key is, else offline into ``folder``, never a prompt.
 
     The same folder is the same W&B run, before and after a resume. W&B neither captures the
-    console, which the log has, nor asks git, whose remote may name a token.
+    console, which the log has, nor asks git, whose remote may name a token, nor reads the command
+    line, which is a Ray worker's and may hold the cluster's password.
     """
     return {
         "WANDB_DIR": str(folder),
@@ -55,6 +56,7 @@ def wandb_environment(
         "WANDB_SILENT": "true",
         "WANDB_CONSOLE": "off",
         "WANDB_DISABLE_GIT": "true",
+        "WANDB__DISABLE_META": "true",
     }
 
 

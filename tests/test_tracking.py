@@ -70,7 +70,7 @@ def swept(tmp_path_factory):
     for step in (0, 1):
         RunDir(root).event("started", resumed_from=step, **MADE_WITH)
         done = subprocess.run(
-            [sys.executable, "-c", LOGGED, str(root), str(step)],
+            [sys.executable, "-c", LOGGED, str(root), str(step), "--password=ray-nobody-may-see"],
             env={"PATH": "/usr/bin:/bin", "HOME": str(root / "home"), "PYTHONPATH": str(REPO)},
             cwd=REPO,
             capture_output=True,
@@ -89,6 +89,9 @@ def test_wandb_knows_a_run_by_sweep_kind_and_choices(swept) -> None:
     assert wandb_file.config(first)["data"] == {"steps": 2}
     assert wandb_file.config(first)["provenance"] == MADE_WITH
     assert not run.git.remote_url
+    kept = b"".join(path.read_bytes() for path in swept.rglob("wandb/**/*") if path.is_file())
+    assert b"no_filter" in kept
+    assert b"ray-nobody-may-see" not in kept
 
 
 def test_tables_wait_in_the_run_directory_with_their_images(swept) -> None:
