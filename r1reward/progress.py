@@ -5,8 +5,9 @@ from collections import deque
 from typing import Any, Self, TextIO
 
 from rich.console import Console
-from rich.markup import escape
-from rich.status import Status
+from rich.live import Live as LiveDisplay
+from rich.spinner import Spinner
+from rich.text import Text
 
 from r1reward.runs import RunDir, number, parse
 
@@ -50,6 +51,28 @@ def console_on(stream: TextIO) -> Console:
     return Console(file=stream, width=None if stream.isatty() else _NO_TERMINAL, highlight=False)
 
 
+class _Status:
+    """A line of a terminal that is drawn again and again.
+
+    Unlike rich's own it leaves ``sys.stdout`` alone: what libraries print belongs into the log.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._spinner = Spinner("dots", text="starting")
+        self._display = LiveDisplay(
+            self._spinner,
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self.start, self.stop = self._display.start, self._display.stop
+
+    def update(self, text: str) -> None:
+        """Show ``text``, as it is."""
+        self._spinner.update(text=Text(text))
+
+
 class Progress:
     """Follows the journal of a run; call :meth:`poll` now and then.
 
@@ -65,9 +88,8 @@ class Progress:
         self._steps = 0
         self._done = deque[tuple[int, float]](maxlen=_RECENT + 1)  # step and time, of this start
         self._now = {"at": "starting", "validation": "", "judge": ""}  # parts of the live line
-        self._status: Status | None = None
-        if console.is_terminal:
-            self._status = console.status("starting")
+        self._status = _Status(console) if console.is_terminal else None
+        if self._status is not None:
             self._status.start()
 
     def poll(self) -> None:
@@ -142,7 +164,7 @@ class Progress:
         quiet = now - self._heard
         waited = f"nothing new for {clock(quiet)}" if quiet > _QUIET else ""
         parts = [part for part in (*self._now.values(), waited) if part]
-        return escape(f"{clock(now - self._since)} {' | '.join(parts)}")
+        return f"{clock(now - self._since)} {' | '.join(parts)}"
 
 
 class Live:
@@ -151,7 +173,7 @@ class Live:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._began = self._said = time.monotonic()
-        self._status = console.status("starting") if console.is_terminal else None
+        self._status = _Status(console) if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._status is not None:
@@ -170,7 +192,7 @@ class Live:
     def __call__(self, text: str) -> None:
         """Show ``text`` behind the time that has passed, or not yet."""
         if self._status is not None:
-            self._status.update(escape(self._line(text)))
+            self._status.update(self._line(text))
         elif time.monotonic() - self._said > _EVERY:
             self.say(text)
 

@@ -3,11 +3,12 @@
 import io
 import json
 import math
+import sys
 
 import pytest
 from rich.console import Console
 
-from r1reward.progress import Progress, console_on
+from r1reward.progress import Live, Progress, console_on
 from r1reward.runs import RunDir
 from r1reward.summary import (
     accuracy_after,
@@ -211,6 +212,19 @@ def test_the_live_line_says_where_the_run_is_and_how_it_does(run, monkeypatch) -
         in text
     )
     assert "nothing new" not in text
+
+
+def test_what_libraries_print_does_not_reach_the_terminal(run, capsys) -> None:
+    """The launcher sends it to the log; a live line that catches it would show it all the same."""
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    progress = Progress(console, run, since=START)
+    with Live(console) as line:
+        line("working")
+        print("noise")
+        print("warning", file=sys.stderr)
+    progress.close()
+    assert capsys.readouterr() == ("noise\n", "warning\n")
+    assert "noise" not in printed(console)
 
 
 def test_the_live_line_says_when_nothing_is_heard(run, monkeypatch) -> None:
