@@ -96,6 +96,9 @@ def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
             options = {key: value for key, value in options.items() if key not in _OF_A_NEW_CLUSTER}
         previous = dict(os.environ)
         os.environ.update(runtime_env["env_vars"])
+        if cfg.trainer.device == "cpu":
+            # Ray would not declare the stand-in for an accelerator where all real ones are hidden.
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         try:
             # Ray takes SIGTERM for itself, and has the process aborted three seconds later.
             terminated = signal.getsignal(signal.SIGTERM)

@@ -258,3 +258,23 @@ def test_a_cluster_that_is_there_keeps_its_own_temporary_files(tmp_path, fake_ra
     assert "TMPDIR" not in found
     assert "_temp_dir" not in fake_ray.options
     assert "TMPDIR" in started(fake_ray, tmp_path, address=None)
+
+
+def test_a_cluster_that_is_there_is_joined_with_its_own_settings(tmp_path, fake_ray) -> None:
+    """Ray refuses num_cpus and the like with an address (worker.py, ``init``)."""
+    room = {"num_cpus": 16, "num_gpus": 1, "object_store_memory": 10**9, "include_dashboard": False}
+    found = started(fake_ray, tmp_path, address="auto", **room)
+    assert set(fake_ray.options) == {"address", "runtime_env"}
+    assert "TMPDIR" not in found  # other machines do not have the directory
+
+
+def test_hidden_accelerators_do_not_keep_a_cpu_run_from_starting(
+    tmp_path, fake_ray, monkeypatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    run = RunDir(tmp_path / "run")
+    for device, expected in (("cpu", None), ("cuda", "")):
+        with pytest.raises(ConnectionError), session(config(device=device), run):
+            pytest.fail("the session began without Ray")
+        assert fake_ray.environment.get("CUDA_VISIBLE_DEVICES") == expected
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
