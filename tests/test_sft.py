@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb_file
 from PIL import Image
 from qwen_vl_utils import process_vision_info
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -27,6 +28,7 @@ from recipes.tiny.cold_start import response_text
 PHOTOS = REPO / "recipes" / "photos"
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"
 RECORDS, BATCH, EPOCHS = 24, 8, 3  # three steps an epoch
+ENVIRONMENT = {**os.environ, "WANDB_MODE": "offline"}
 
 
 def command(root, *overrides):
@@ -96,7 +98,12 @@ def killed_and_resumed(root: Path, save_every: int) -> RunDir:
     options = [f"data.save_every={save_every}"]
     with open(root / "killed.txt", "w") as screen:
         killed = subprocess.Popen(
-            command(root, *options), cwd=REPO, stdout=screen, stderr=screen, start_new_session=True
+            command(root, *options),
+            cwd=REPO,
+            env=ENVIRONMENT,
+            stdout=screen,
+            stderr=screen,
+            start_new_session=True,
         )
         wait_for(lambda: killed.poll() is not None or (root / "cold_start").is_dir(), 120)
         run = only_run(root)
@@ -112,6 +119,7 @@ def killed_and_resumed(root: Path, save_every: int) -> RunDir:
     done = subprocess.run(
         command(root, *options, "resume=auto"),
         cwd=REPO,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=840,
@@ -165,6 +173,20 @@ def test_losses_fall(trained: RunDir) -> None:
     assert [row["step"] for row in trained.history("validation")] == [3, 6, 9]
     assert held_out[-1] < held_out[0]
     assert loss_after(trained) == held_out[-1]
+
+
+def test_wandb_knows_it_for_a_cold_start(trained: RunDir) -> None:
+    files = wandb_file.offline_runs(trained.root)
+    runs = [wandb_file.the_run(wandb_file.records(file)) for file in files]
+    assert len(runs) == 2  # killed, and resumed
+    assert len({run.run_id for run in runs}) == 1
+    assert (runs[1].run_group, runs[1].job_type) == ("cold_start", "sft")
+    assert list(runs[1].tags) == ["cold_start", "tiny", "photos", "cpu"]
+    found = list(wandb_file.records(files[1]))
+    assert "train_files" in wandb_file.config(found)["provenance"]["data"]
+    logged = [row["train/loss"] for row in wandb_file.history(found) if "train/loss" in row]
+    journaled = [row["metrics"]["train/loss"] for row in trained.history("train")]
+    assert logged == journaled[3:]
 
 
 def test_the_trained_model_is_a_hugging_face_model(trained: RunDir) -> None:

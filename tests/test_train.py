@@ -1,5 +1,6 @@
 """Real training runs: verl's trainer, Ray, FSDP2, vLLM and weight sync, on this machine."""
 
+import hashlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb_file
 from PIL import Image
 
 from r1reward.config import REPO
@@ -27,6 +29,13 @@ SMALL = (
     "data.steps=2",
     "data.save_every=1",
 )
+SECRETS = {
+    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+    "OPENAI_API_KEY": "sk-nobody-may-see-this",
+    "HF_TOKEN": "hf_nobody_may_see_this",
+    "MY_JUDGE_API_KEY": "judge-nobody-may-see-this",
+}
+ENVIRONMENT = {**os.environ, **SECRETS, "WANDB_MODE": "offline"}
 
 
 def command(*overrides: str) -> list[str]:
@@ -35,7 +44,12 @@ def command(*overrides: str) -> list[str]:
 
 def run(*overrides: str) -> str:
     done = subprocess.run(
-        command(*overrides), cwd=REPO, capture_output=True, text=True, timeout=840
+        command(*overrides),
+        cwd=REPO,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=840,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -68,6 +82,7 @@ def trained(tmp_path_factory) -> RunDir:
         killed = subprocess.Popen(
             command(f"run.root={root}"),
             cwd=REPO,
+            env=ENVIRONMENT,
             stdout=screen,
             stderr=screen,
             start_new_session=True,
@@ -124,6 +139,64 @@ def test_validation_counts_are_those_of_the_answers(trained: RunDir) -> None:
     assert last["correct"] == sum(f"<answer>{row['gts']}</answer>" in row["output"] for row in rows)
     labels = {record.uid: record.label for record in read_records(PHOTOS / "validation.jsonl")}
     assert all(labels[row["record_uid"]] == int(row["gts"]) for row in rows)
+
+
+def test_the_journal_says_what_a_run_was_made_with(trained: RunDir) -> None:
+    *_, start = [row for row in trained.rows("event") if row["event"] == "started"]
+    content = (PHOTOS / "train.jsonl").read_bytes()
+    assert start["data"]["train_files"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert start["versions"]["verl"]
+
+
+def test_wandb_has_the_run_and_its_validation_pairs(trained: RunDir) -> None:
+    files = wandb_file.offline_runs(trained.root)
+    assert len(files) == 2  # killed, and resumed
+    runs = [wandb_file.the_run(wandb_file.records(file)) for file in files]
+    assert len({run.run_id for run in runs}) == 1
+    for run in runs:
+        assert (run.run_group, run.job_type) == ("stablereinforce", "train")
+        assert list(run.tags) == ["stablereinforce", "tiny", "photos", "cpu"]
+    known = wandb_file.config(wandb_file.records(files[-1]))
+    *_, start = [row for row in trained.rows("event") if row["event"] == "started"]
+    assert known["data"]["train_batch_size"] == 8
+    assert known["provenance"] == {
+        key: start[key] for key in ("revision", "versions", "machine", "data")
+    }
+    logged = {row["_step"]: row for row in wandb_file.history(wandb_file.records(files[-1]))}
+    (last,) = [row for row in trained.rows("train") if row["step"] == 2]
+    assert logged[2]["reward/final/mean"] == last["metrics"]["reward/final/mean"]
+
+    table = wandb_file.tables(files[-1], "validation/pairs")[2]
+    shown = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    said = {
+        row["record_uid"]: row
+        for row in map(json.loads, (trained.root / "validations" / "2.jsonl").open())
+    }
+    assert {row["record"] for row in shown} == said.keys()
+    for row in shown:
+        answer = said[row["record"]]
+        assert row["better"] == int(answer["gts"])
+        assert row["right"] == (answer["acc"] == 1)
+        assert row["reasoning"] in answer["output"]
+        assert (row["reward"], row["format"]) == (answer["final"], answer["format"])
+    pictures = [
+        path
+        for parts in wandb_file.staged(wandb_file.records(files[-1]))
+        for name, path in parts.items()
+        if name.endswith(".png")
+    ]
+    assert pictures
+    assert all(max(Image.open(path).size) == 160 for path in pictures)
+
+
+def test_nothing_that_a_run_leaves_holds_a_secret(trained: RunDir) -> None:
+    files = [path for path in trained.root.rglob("*") if path.is_file()]
+    kinds = {path.name for path in files} | {path.suffix for path in files}
+    assert {"config.yaml", "journal.jsonl", "train.log", "report.html", ".wandb"} <= kinds
+    for path in files:
+        content = path.read_bytes()
+        found = [name for name, value in SECRETS.items() if value.encode() in content]
+        assert not found, path
 
 
 def test_the_trained_actor_is_a_hugging_face_model(trained: RunDir) -> None:

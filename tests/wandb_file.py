@@ -18,6 +18,8 @@ def records(path: Path):
             place += left
             continue
         length, kind = int.from_bytes(content[place + 4 : place + 6], "little"), content[place + 6]
+        if kind == 0 or place + _HEADER + length > len(content):
+            return  # torn by a kill
         whole += content[place + _HEADER : place + _HEADER + length]
         place += _HEADER + length
         if kind in (1, 4):  # a record in one piece, or its last piece
