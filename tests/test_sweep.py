@@ -291,7 +291,6 @@ def test_the_command_of_a_person(toy) -> None:
     [
         (["sweep.objectives=[accuracy]"], "sweep.objectives: 'accuracy' is none; write"),
         (["sweep.retry=all"], "sweep.retry=all: it is failed, or null"),
-        (["run.sed=1"], "Could not override 'run.sed'"),
         (
             ["hydra/launcher=ray_job", "hydra.launcher.runner.address=http://127.0.0.1:9"],
             "hydra.launcher.runner.address=http://127.0.0.1:9: no Ray cluster takes jobs there",
@@ -314,12 +313,12 @@ def test_a_search_is_replayed_and_goes_on(toy) -> None:
         return json.loads((folder / "sweep.json").read_text())["jobs"]
 
     folder = toy.root / "runs" / "sweeps" / "optuna"
-    tried = [job["folder"] for job in search(3)]
-    jobs = search(5)
-    assert [job["folder"] for job in jobs][:3] == tried
-    assert len({job["folder"] for job in jobs}) == 5
+    tried = [job["folder"] for job in search(2)]
+    jobs = search(4)
+    assert [job["folder"] for job in jobs][:2] == tried
+    assert len({job["folder"] for job in jobs}) == 4
     consoles = [(folder / job["folder"] / "console.txt").read_text() for job in jobs]
-    assert [text.count("toy run") for text in consoles] == [1] * 5
+    assert [text.count("toy run") for text in consoles] == [1] * 4
     for job in jobs:  # the toy: 80 of 100, less by the distance of the rate from 3e-4
         rate = float(job["overrides"][0].removeprefix("actor_rollout_ref.actor.optim.lr="))
         assert job["values"] == [(80 - round(1000 * abs(rate - 3e-4))) / 100, 40.0]
