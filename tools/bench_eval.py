@@ -162,7 +162,7 @@ def bench(cfg: DictConfig) -> None:
                 log = folder / f"{turn + 1}-{name}.log"
                 stays.setdefault(name, []).append(alone(name, cfg, Path(images), log))
                 write_text(folder / "bench.json", _content(cfg, stays))
-    console.print(table(stays, here()))
+    console.print(table(stays, here(_PACKAGES)))
     console.print(f"{folder / 'bench.json'}", markup=False)
 
 
