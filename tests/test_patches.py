@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -179,7 +181,8 @@ def test_two_runs_on_one_cluster_have_their_own_transfer_queues(monkeypatch) -> 
         else:
             monkeypatch.setenv(TOKEN, token)
 
-    ray.init(num_cpus=4, include_dashboard=False)
+    scratch = tempfile.mkdtemp(prefix="r1-")  # short: sockets lie in it
+    ray.init(num_cpus=4, include_dashboard=False, _temp_dir=scratch)
     try:
         another_process("aaaa")
         tq.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
@@ -196,3 +199,4 @@ def test_two_runs_on_one_cluster_have_their_own_transfer_queues(monkeypatch) -> 
         tq.close()
     finally:
         ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
