@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from r1reward.config import ConfigError
 from r1reward.progress import console_on
+from r1reward.secret import shown
 from r1reward.sweep.job import Job, State
 from r1reward.sweep.manifest import Manifest, Result
 from r1reward.sweep.objectives import objectives
@@ -57,7 +58,9 @@ class Sweep:
             raise ConfigError(f"sweep.retry={self._retry}: it is {FAILED}, or null")
         self._module = _command()
         self._console = console_on(sys.stdout)
-        self._manifest = Manifest(self._module, sys.argv[1:], self._objectives, [])
+        self._manifest = Manifest(
+            self._module, list(map(shown, sys.argv[1:])), self._objectives, []
+        )
         self._lock = _hold(self.folder)
 
     def launch(self, batch: Sequence[Sequence[str]]) -> list[JobReturn]:
