@@ -151,7 +151,7 @@ def test_the_journal_says_what_a_run_was_made_with(trained: RunDir) -> None:
 def test_wandb_has_the_run_and_its_validation_pairs(trained: RunDir) -> None:
     files = wandb_file.offline_runs(trained.root)
     assert len(files) == 2  # killed, and resumed
-    runs = [wandb_file.the_run(wandb_file.records(file)) for file in files]
+    runs = wandb_file.written_runs(files)
     assert len({run.run_id for run in runs}) == 1
     for run in runs:
         assert (run.run_group, run.job_type) == ("stablereinforce", "train")

@@ -40,6 +40,12 @@ def the_run(found):
     return run
 
 
+def written_runs(files):
+    """The runs of ``files``, oldest first, without those that a kill kept from the disk."""
+    kinds = [[(one.WhichOneof("record_type"), one) for one in records(file)] for file in files]
+    return [record.run for found in kinds for kind, record in found if kind == "run"]
+
+
 def config(found):
     """The configuration that W&B has, the first and later updates together."""
     values = {}
