@@ -195,7 +195,7 @@ def _runs(runs: Sequence[Run]) -> Table:
         cost = run.results["usage"].get("cost")
         table.add_row(
             *(f"#{number}", run.results["judge"], run.protocol["name"], str(overall["items"])),
-            rate_text(_rate(overall["accuracy"])),
+            rate_text(read_rate(overall["accuracy"])),
             *(_percent(overall[key]) for key in _RATES),
             f"{timing['seconds']:.1f}{'*' if timing['reused'] else ''}",
             f"${cost:.2f}" if cost else "-",
@@ -263,7 +263,10 @@ def _percent(found: dict[str, Any] | None) -> str:
     return "-" if found is None or found["value"] is None else f"{found['value']:.1%}"
 
 
-def _rate(found: dict[str, Any]) -> Rate:
+def read_rate(found: dict[str, Any] | None) -> Rate:
+    """Return a rate of results.json; null is one that was not measured."""
+    if found is None:
+        return Rate(None, 0, None)
     interval = found["interval"]
     return Rate(found["value"], found["n"], Interval(**interval) if interval else None)
 

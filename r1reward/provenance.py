@@ -48,10 +48,15 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """Return GPUs, cores and memory in words."""
-    gpus = (_said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()
-    parts = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
+    names = gpus()
+    parts = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     memory = psutil.virtual_memory().total / 2**30
     return ", ".join([*parts, f"{os.cpu_count()} CPU cores", f"{memory:.0f} GiB"])
+
+
+def gpus() -> list[str]:
+    """Return the name of each NVIDIA GPU."""
+    return (_said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()
 
 
 def data_hashes(data: Any) -> dict[str, str]:
@@ -80,8 +85,7 @@ def _data_hash(path: Path) -> str:
     digest = hashlib.sha256()
     for name in files:
         with open(name, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)
     return f"sha256:{digest.hexdigest()}" + (f" ({MANIFEST})" if manifest in files else "")
 
 

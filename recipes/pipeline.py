@@ -22,7 +22,6 @@ from r1reward.config import REPO, ConfigError
 from r1reward.files import write_text
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_BLOCK = 1 << 20
 _KEY = 10  # hexadecimal digits
 
 
@@ -156,8 +155,7 @@ def content_hash(path: Path) -> str:
     for file in sorted(_files(path)):
         digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
         with open(file, "rb") as content:
-            while block := content.read(_BLOCK):
-                digest.update(block)
+            hashlib.file_digest(content, lambda: digest)
     return digest.hexdigest()
 
 

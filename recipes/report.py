@@ -16,8 +16,7 @@ from markupsafe import Markup
 from omegaconf import DictConfig
 from rich.table import Table
 
-from eval.compare import CompareError, Run, compare, read_run, shared_items, warnings
-from eval.intervals import Interval, Rate
+from eval.compare import CompareError, Run, compare, read_rate, read_run, shared_items, warnings
 from eval.items import ItemsError
 from eval.plots import rate_dots
 from eval.table import rate_text
@@ -84,7 +83,7 @@ def board(runs: Mapping[str, Run], out: Path) -> Board:
             pair = compare(run, first, indices).overall
             low, high = (100 * end for end in (pair.interval.low, pair.interval.high))
             difference = f"{100 * pair.difference:+.1f} ({low:+.1f} to {high:+.1f})"
-        found = [_rate(overall[key]) for key in _RATES.values()]
+        found = [read_rate(overall[key]) for key in _RATES.values()]
         accuracies[title] = found[0]
         words = ["-" if rate.value is None else rate_text(rate) for rate in found]
         rows.append(Row(title, _link(run.path / PAGE, out), words, difference))
@@ -159,13 +158,6 @@ def _table(one: Board) -> Table:
     for row in one.rows:
         table.add_row(row.title, *row.rates, row.difference)
     return table
-
-
-def _rate(found: dict[str, Any] | None) -> Rate:
-    if found is None:
-        return Rate(None, 0, None)
-    interval = found["interval"]
-    return Rate(found["value"], found["n"], Interval(**interval) if interval else None)
 
 
 def _title(name: Any) -> str:

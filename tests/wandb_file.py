@@ -36,14 +36,17 @@ def offline_runs(folder: Path) -> list[Path]:
 
 def the_run(found):
     """What W&B knows a run by."""
-    (run,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
+    (run,) = _runs(found)
     return run
 
 
 def written_runs(files):
     """The runs of ``files``, oldest first, without those that a kill kept from the disk."""
-    kinds = [[(one.WhichOneof("record_type"), one) for one in records(file)] for file in files]
-    return [record.run for found in kinds for kind, record in found if kind == "run"]
+    return [run for file in files for run in _runs(records(file))]
+
+
+def _runs(found):
+    return [record.run for record in found if record.WhichOneof("record_type") == "run"]
 
 
 def config(found):

@@ -11,9 +11,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from omegaconf import DictConfig, OmegaConf
@@ -181,9 +182,8 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def show(console: Console, results: list[Measured]) -> None:
+def show(console: Console, results: list[Measured], where: Mapping[str, Any]) -> None:
     """Print a row for each step."""
-    where = here(_PACKAGES)
     table = Table(
         title=f"{where['cpu']}, {where['cores']} cores", title_justify="left", title_style="bold"
     )
@@ -215,7 +215,7 @@ def bench(cfg: DictConfig) -> None:
     """Generate the rows, run the steps, and write the table and bench.json."""
     if unknown := [step for step in cfg.steps if step not in STEPS]:
         raise ConfigError(f"steps: {', '.join(unknown)} is none of {', '.join(STEPS)}")
-    console = console_on(sys.stdout)
+    console, where = console_on(sys.stdout), here(_PACKAGES)
     folder = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S")).absolute()
     folder.mkdir(parents=True)
     console.print(f"{cfg.rows:,} rows to {folder}", markup=False)
@@ -225,12 +225,12 @@ def bench(cfg: DictConfig) -> None:
         results.append(measure(step, STEPS[step](cfg, folder), cfg.rows, folder / f"{step}.log"))
         content = {
             "schema": SCHEMA,
-            "machine": here(_PACKAGES),
+            "machine": where,
             "settings": OmegaConf.to_container(cfg),
             "steps": [asdict(result) for result in results],
         }
         write_text(folder / "bench.json", json.dumps(content, indent=1) + "\n")
-    show(console, results)
+    show(console, results, where)
 
 
 def main() -> None:

@@ -149,7 +149,7 @@ def bench(cfg: DictConfig) -> None:
     """
     if unknown := [name for name in cfg.contestants if name not in CONTESTANTS]:
         raise ConfigError(f"contestants: {', '.join(unknown)} is none of {', '.join(CONTESTANTS)}")
-    console = console_on(sys.stdout)
+    console, where = console_on(sys.stdout), here(_PACKAGES)
     folder = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S")).absolute()
     folder.mkdir(parents=True)
     stays: dict[str, list[Stay]] = {}
@@ -161,15 +161,15 @@ def bench(cfg: DictConfig) -> None:
                 console.print(f"turn {turn + 1}: {_TITLES[name]}", markup=False)
                 log = folder / f"{turn + 1}-{name}.log"
                 stays.setdefault(name, []).append(alone(name, cfg, Path(images), log))
-                write_text(folder / "bench.json", _content(cfg, stays))
-    console.print(table(stays, here(_PACKAGES)))
+                write_text(folder / "bench.json", _content(cfg, stays, where))
+    console.print(table(stays, where))
     console.print(f"{folder / 'bench.json'}", markup=False)
 
 
-def _content(cfg: DictConfig, stays: Mapping[str, Sequence[Stay]]) -> str:
+def _content(cfg: DictConfig, stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]) -> str:
     content = {
         "schema": SCHEMA,
-        "machine": here(_PACKAGES),
+        "machine": where,
         "settings": OmegaConf.to_container(cfg),
         "figures": figures(stays),
         "stays": {name: [asdict(stay) for stay in visits] for name, visits in stays.items()},

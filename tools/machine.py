@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import psutil
 
-from r1reward.config import count_gpus
+from r1reward.provenance import gpus
 from tools.doctor import version
 
 
 def here(packages: Sequence[str]) -> dict[str, Any]:
-    """Return this machine, the date, the load before anything is measured, and versions.
+    """Return this machine, the date, the load at this moment, and versions.
 
     Args:
         packages: those whose speed counts; absent ones are left out.
@@ -23,14 +22,10 @@ def here(packages: Sequence[str]) -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    gpus: list[str] = []
-    if count_gpus():
-        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpus = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
-        "gpus": gpus,
+        "gpus": gpus(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -126,8 +126,10 @@ def reorder(rows: Array, settings: Settings) -> Array:
     those pairs hard in which the second is better. Drawn anew, the labels come out 1:1. A reasoning
     speaks of the order it was written for, so a row that is turned has none any more.
     """
+    if not settings.select.reorder:
+        return np.zeros(len(rows), bool)
     drawn = hashes(settings.seed, "order", rows["uid"]) % np.uint64(2) == 1
-    turned: Array = drawn & (rows["fate"] == Fate.KEPT) & settings.select.reorder
+    turned: Array = drawn & (rows["fate"] == Fate.KEPT)
     rows["label"][turned] = 3 - rows["label"][turned]
     rows["reasoning"][turned] = False
     return turned
