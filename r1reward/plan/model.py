@@ -88,6 +88,34 @@ class Model:
         return text + self.embedding * (1 if self.tied else 2) + self.vision
 
     @property
+    def tensors(self) -> list[tuple[int, int]]:
+        """``(how many, numbers in each)`` of the weights; small ones are put together."""
+        kv, merged = self.hidden // self.heads * self.kv_heads, self.width * self.merge**2
+        large = [
+            (2 * self.layers, self.hidden * self.attention),
+            (2 * self.layers, self.hidden * kv),
+            (3 * self.layers, self.hidden * self.mlp),
+            (1 if self.tied else 2, self.embedding),
+            (self.depth, 3 * self.width * self.width),
+            (self.depth, self.width * self.width),
+            (3 * self.depth, self.width * self.vision_mlp),
+            (1, merged * merged),
+            (1, merged * self.hidden),
+        ]
+        return [*large, (1, self.parameters - sum(count * size for count, size in large))]
+
+    def pinned(self, number: int, shards: int) -> int:
+        """Return the bytes of a shard in page-locked memory, whose blocks are powers of two.
+
+        Args:
+            number: bytes of a number.
+            shards: of each tensor (https://docs.pytorch.org/docs/main/generated/
+                torch.cuda.memory.host_memory_stats.html).
+        """
+        blocks = ((count, -(-size // shards) * number) for count, size in self.tensors)
+        return sum(count * (1 << (size - 1).bit_length()) for count, size in blocks if size)
+
+    @property
     def largest_group(self) -> int:
         """Parameters that FSDP2 gathers at once: a layer, or an embedding (verl wraps these)."""
         return max(self.layer, self.embedding)

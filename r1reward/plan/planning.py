@@ -219,8 +219,11 @@ def _notes(setup: Setup, model: Model, gpu: Gpu, settings: DictConfig) -> list[s
         f"an engine's KV cache holds {tokens:,} tokens: {tokens // longest:,} sequences of "
         f"{longest:,}, the longest"
     ]
-    if size := memory.host(setup, model):
-        notes.append(f"host memory of each machine, for what waits there: {size / GIB:.0f} GiB")
+    waiting, loading = memory.host(setup, model), memory.loading(setup, model)
+    notes.append(
+        f"host memory of each machine, data and Ray aside: {waiting / GIB:.0f} GiB for what waits "
+        f"there; of the first, {loading / GIB:.0f} GiB while models are loaded"
+    )
     if setup.row_by_row:
         notes.append(
             "without flash-attn (use_remove_padding=true) verl takes log-softmax token by token, "

@@ -143,6 +143,31 @@ def sft_journal(module: Any) -> None:
     module.Tracking = JournalTracking
 
 
+def rotary_precision(module: Any) -> None:
+    """verl/workers/engine/fsdp/transformer_impl.py:333: half-precision weights bend the positions.
+
+    ``module.to(torch_dtype)`` also casts the frequencies of rotary embeddings, which transformers
+    keeps in single precision whatever the weights are. In bfloat16 they are off by up to 0.4%: a
+    few hundred tokens on, angles are wrong by a radian, and log-probs are not those of the engine
+    or of an actor with fp32 master weights. transformers makes them anew.
+    """
+    original = module.FSDPEngine._build_module
+
+    @functools.wraps(original)
+    def build(self: Any) -> Any:
+        import torch
+
+        built = original(self)
+        for part in built.modules():
+            if "inv_freq" in dict(part.named_buffers(recurse=False)):
+                part.float()
+                with torch.no_grad():
+                    built._init_weights(part)
+        return built
+
+    module.FSDPEngine._build_module = build
+
+
 def gloo_process_group(module: Any) -> None:
     """verl/utils/distributed.py:63,89: on a CPU the backend becomes "cpu:gloo,cpu:gloo".
 
@@ -250,6 +275,7 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
     ("verl.trainer.sft_trainer", sft_journal),
     ("transfer_queue.interface", transfer_queue_namespace),
+    (_FSDP, rotary_precision),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.distributed", gloo_process_group),

@@ -22,9 +22,9 @@ PHOTOS = Path(__file__).resolve().parent.parent / "photos"
 CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
 BATCH_SIZE = 32
 # What pretraining gives a real model: it sees, compares and concludes.
-SEEING = {"steps": 1100, "learning_rate": 2e-3, "bias": 0.0}
+SEEING = {"steps": 1100, "batch_size": BATCH_SIZE, "learning_rate": 2e-3, "bias": 0.0}
 # The cold start: the annotator believes the first response in 60 % of the cases, without looking.
-COLD_START = {"steps": 60, "learning_rate": 3e-4, "bias": 0.6}
+COLD_START = {"steps": 60, "batch_size": BATCH_SIZE, "learning_rate": 3e-4, "bias": 0.6}
 
 
 def tokenizer_texts(records: list[Record]) -> list[str]:
@@ -38,24 +38,33 @@ def tokenizer_texts(records: list[Record]) -> list[str]:
 def build(
     out: Path, seed: int, rounds: dict[str, dict[str, Any]], unseen: int | None = None
 ) -> None:
-    """Write the cold-started model to ``out``; print its score after each round.
+    """Make the tiny model and teach it (see :func:`teach`)."""
+    tokenizer = train_tokenizer(tokenizer_texts(list(read_records(PHOTOS / "train.jsonl"))))
+    teach(make_model(tokenizer, seed), make_processor(tokenizer), out, seed, rounds, unseen)
+
+
+def teach(
+    model: Any, processor: Any, out: Path, seed: int, rounds: dict[str, dict[str, Any]],
+    unseen: int | None = None,
+) -> None:  # fmt: skip
+    """Teach a model the photos, print its score after each round, and write it to ``out``.
 
     Args:
+        model: Qwen2.5-VL, on the device to train on.
+        processor: its processor.
         out: directory of the model.
-        seed: of weights, batches and augmentation.
+        seed: of batches and augmentation.
         rounds: by name, the arguments of :func:`recipes.tiny.cold_start.train`.
         unseen: validation pairs to judge; all when None.
     """
     started = time.perf_counter()
     records = list(read_records(PHOTOS / "train.jsonl"))
     held_out = list(read_records(PHOTOS / "validation.jsonl"))[:unseen]
-    tokenizer = train_tokenizer(tokenizer_texts(records))
-    processor, model = make_processor(tokenizer), make_model(tokenizer, seed)
     rng = random.Random(seed)  # noqa: S311 - not a secret
     examples = [encode(record, processor) for record in records]
     views = make_views(records, PHOTOS, processor, rng)
     for name, settings in rounds.items():
-        loss = train(model, processor, examples, views, batch_size=BATCH_SIZE, rng=rng, **settings)
+        loss = train(model, processor, examples, views, rng=rng, **settings)
         score = evaluate(model, processor, held_out, PHOTOS)
         seconds = time.perf_counter() - started
         print(f"{name}: loss {loss:.3f}, validation {score} ({seconds:.0f} s)", flush=True)

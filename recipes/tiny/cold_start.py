@@ -86,6 +86,8 @@ def make_views(
 ) -> dict[str, list[View]]:
     """Return ``VIEWS`` augmented copies of each photo of ``records``, by its uri."""
     views: dict[str, list[View]] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # an image is small: many threads spend their time waiting
     for uri in sorted({record.media[0].uri for record in records}):
         image = open_image(uri, media_root)
         seen = [
@@ -93,6 +95,7 @@ def make_views(
             for _ in range(VIEWS)
         ]
         views[uri] = [View(item["pixel_values"], item["image_grid_thw"]) for item in seen]
+    torch.set_num_threads(threads)
     return views
 
 
@@ -130,6 +133,7 @@ def batches(examples: Sequence[Example], size: int, rng: random.Random) -> Itera
 def train(
     model: Any, processor: Any, examples: Sequence[Example], views: dict[str, list[View]], *,
     steps: int, batch_size: int, learning_rate: float, bias: float, rng: random.Random,
+    vision_learning_rate: float | None = None,
 ) -> float:  # fmt: skip
     """Fine-tune ``model`` in place; return the last batch's loss (nats per response token).
 
@@ -143,9 +147,16 @@ def train(
         learning_rate: peak of the cycle.
         bias: share of responses that come from the biased annotator, drawn anew each time.
         rng: draws batches, views and annotators.
+        vision_learning_rate: that of the vision tower, when it has another one.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    rates = {True: vision_learning_rate or learning_rate, False: learning_rate}
+    parts: dict[bool, list[Any]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        parts[name.startswith("model.visual.")].append(parameter)
+    groups = [{"params": given, "lr": rates[vision]} for vision, given in parts.items()]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
+    peaks = list(rates.values())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps)
     stream, pad = batches(examples, batch_size, rng), processor.tokenizer.pad_token_id
     model.train()
     for _ in track(range(steps), description=f"{steps} steps"):
@@ -168,9 +179,11 @@ def train(
 
 
 def response_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Return the mean cross entropy of the response tokens (nats)."""
-    labels = batch["labels"][:, 1:]
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
-    learned = labels != -100
-    return cross_entropy(model.lm_head(hidden[learned]), labels[learned])
+    """Return the mean cross entropy of the response tokens (nats); on a GPU, in mixed precision."""
+    inputs = {name: value.to(model.device) for name, value in batch.items()}
+    labels = inputs.pop("labels")[:, 1:]
+    learned, kind = labels != -100, model.device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+        hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+        logits = model.lm_head(hidden[learned])
+    return cross_entropy(logits.float(), labels[learned])

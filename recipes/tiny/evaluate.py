@@ -51,7 +51,9 @@ def generate(
             [Image.open(media_root / media.uri).convert("RGB") for media in record.media]
             for record in chunk
         ]
-        inputs = processor(text=prompts, images=images, padding=True, return_tensors="pt")
+        inputs = processor(text=prompts, images=images, padding=True, return_tensors="pt").to(
+            model.device
+        )
         with torch.inference_mode():
             ids = model.generate(
                 **inputs, max_new_tokens=NEW_TOKENS, do_sample=sample, temperature=1.0, top_k=0

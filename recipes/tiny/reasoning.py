@@ -1,10 +1,15 @@
-"""Writes the photo pairs with reasoning, by an annotator without a fault: cold-start data.
+"""Writes the photo pairs with reasoning: cold-start data.
 
-python -m recipes.tiny.reasoning [--out data/photos_reasoning]
+python -m recipes.tiny.reasoning [--out data/photos_reasoning] [--first 0.6]
+
+The annotator has no fault, unless it is given one: the share of pairs in which it believes the
+first response without looking. Labels and reasoning are then the annotator's, as where nobody knows
+better.
 """
 
 import argparse
 import json
+import random
 from pathlib import Path
 
 from r1reward.files import write_text
@@ -13,16 +18,25 @@ from recipes.tiny.build import PHOTOS
 from recipes.tiny.cold_start import response_text
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    found = argparse.ArgumentParser(description=__doc__)
+    found.add_argument("--out", type=Path, default=Path("data/photos_reasoning"))
+    found.add_argument("--first", type=float, default=0.0)
+    return found
+
+
 def main() -> None:
     """Write ``train.jsonl`` and ``validation.jsonl``, as an annotation that was right at once."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("data/photos_reasoning"))
-    out = parser.parse_args().out
+    options = parser().parse_args()
+    out, rng = options.out, random.Random(0)  # noqa: S311 - not a secret
     for name in ("train", "validation"):
         lines = []
         for record in read_records(PHOTOS / f"{name}.jsonl"):
-            reasoning = response_text(record, record.label).removesuffix("<|im_end|>")
-            row = record.to_row() | {"attempts": 1, "solved": True, "reasoning": reasoning}
+            label = 1 if rng.random() < options.first else record.label
+            reasoning = response_text(record, label).removesuffix("<|im_end|>")
+            row = record.to_row() | {"label": label, "attempts": 1, "solved": True}
+            row["reasoning"] = reasoning
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         write_text(out / f"{name}.jsonl", "".join(lines))
         print(f"{len(lines)} records in {out / name}.jsonl")

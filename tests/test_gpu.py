@@ -1,0 +1,124 @@
+"""On GPUs: the same code and experiments as on the CPU. `make test-gpu` runs these."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from eval.compare import read_run
+from r1reward.config import REPO, count_gpus
+from r1reward.runs import RunDir
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not count_gpus(), reason="needs a GPU")]
+MODEL = REPO / "recipes" / "tiny" / "checkpoint"
+SMALL = (
+    "experiment=stablereinforce",
+    "logging=local",
+    "data.train_batch_size=16",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+    "data.val_max_samples=16",
+    "data.save_every=1",
+    # Room for several of these engines on one GPU.
+    "actor_rollout_ref.rollout.gpu_memory_utilization=0.1",
+)
+
+
+def started(module: str, *overrides: str, **environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *overrides],
+        cwd=REPO,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def only_run(root: Path) -> RunDir:
+    (directory,) = (root / "stablereinforce").iterdir()
+    return RunDir(directory)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> RunDir:
+    """One step, and a second one by a run that goes on from its checkpoint; then the export."""
+    root = tmp_path_factory.mktemp("runs")
+    given = (*SMALL, "cluster=gpu1", f"run.root={root}")
+    started("r1reward.train", *given, "data.steps=1", "run.export=false")
+    started("r1reward.train", *given, "data.steps=2", f"resume={only_run(root).root}")
+    return only_run(root)
+
+
+def test_a_run_is_saved_and_goes_on_from_its_checkpoint(trained: RunDir) -> None:
+    starts = [row for row in trained.rows("event") if row["event"] == "started"]
+    assert [row["resumed_from"] for row in starts] == [0, 1]
+    assert [row["step"] for row in trained.rows("train")] == [1, 2]
+    assert trained.latest_step() == 2
+
+
+def test_the_engine_is_asleep_while_the_actor_trains_and_holds_its_weights(trained: RunDir) -> None:
+    # Both score the sampled tokens, in half precision; a stale or blind engine differs by more.
+    for row in trained.rows("train"):
+        assert row["metrics"]["training/rollout_probs_diff_mean"] < 0.01
+        assert row["metrics"]["training/rollout_actor_probs_pearson_corr"] > 0.99
+        assert all(math.isfinite(row["metrics"][f"actor/{name}"]) for name in ("pg_loss", "lr"))
+
+
+def test_the_export_is_a_hugging_face_model_that_has_learned(trained: RunDir) -> None:
+    AutoProcessor.from_pretrained(trained.model)
+    model = AutoModelForImageTextToText.from_pretrained(trained.model)
+    start = AutoModelForImageTextToText.from_pretrained(MODEL)
+    pairs = zip(model.parameters(), start.parameters(), strict=True)
+    changed = [not torch.equal(new.float(), old.float()) for new, old in pairs]
+    assert sum(changed) > 0.9 * len(changed)  # a step may be too small for a weight in bfloat16
+
+
+def test_transformers_and_the_engine_judge_alike(tmp_path: Path) -> None:
+    found = {}
+    for judge, more in (("hf", ()), ("vllm", ("+judge.engine.gpu_memory_utilization=0.1",))):
+        out = tmp_path / judge
+        given = ("benchmark=photos", f"judge={judge}", "protocol.max_tokens=64", f"run.dir={out}")
+        started("eval.run", *given, *more)
+        found[judge] = read_run(out).results["score"]["overall"]["accuracy"]
+    assert found["hf"]["n"] == found["vllm"]["n"]
+    assert found["vllm"]["value"] == pytest.approx(found["hf"]["value"], abs=0.02)
+
+
+def test_verl_hosts_the_judge_on_the_same_gpu(tmp_path: Path) -> None:
+    """Two pools of one GPU each, which are the same one here; the tiny model judges itself."""
+    started(
+        "r1reward.train",
+        *(*SMALL, "cluster=gpu1", f"run.root={tmp_path}", "data.steps=1", "run.export=false"),
+        *("judge=hosted", f"judge.model={MODEL}", "judge.retries=0"),
+        *("trainer.val_before_train=false", "data.validate_every=-1"),
+        *("run.judge_guard.max_failure_rate=null", "ray_kwargs.ray_init.num_gpus=2"),
+        "reward.reward_model.rollout.gpu_memory_utilization=0.1",
+        "reward.reward_model.rollout.max_model_len=4096",
+        CUDA_VISIBLE_DEVICES="0,0",
+    )
+    run = only_run(tmp_path)
+    (metrics,) = (row["metrics"] for row in run.rows("train"))
+    rows = [json.loads(line) for line in (run.root / "rollouts" / "1.jsonl").open()]
+    assert metrics["judge/judged"] == sum(row["judged"] for row in rows) > 0
+    assert metrics["judge/calls"] > 0
+    assert all(row["judge_failure_kind"] in ("", "unparsed") for row in rows)
+
+
+@pytest.mark.skipif(count_gpus() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("engines", [1, 2])
+def test_two_gpus_share_the_actor(tmp_path: Path, engines: int) -> None:
+    """FSDP2 over NCCL, with an engine on each GPU, or one over both."""
+    started(
+        "r1reward.train",
+        *(*SMALL, "cluster=gpu2", f"run.root={tmp_path}", "data.steps=2"),
+        f"actor_rollout_ref.rollout.tensor_model_parallel_size={3 - engines}",
+    )
+    run = only_run(tmp_path)
+    assert [row["step"] for row in run.rows("train")] == [1, 2]
+    assert run.model.is_dir()
