@@ -271,6 +271,21 @@ def test_loading_takes_what_was_seen_on_an_h200() -> None:
 # --- time -----------------------------------------------------------------------------------------
 
 
+def test_between_machines_shards_travel_at_the_speed_of_the_network() -> None:
+    def seconds(network, *overrides):
+        given = configured("trainer.nnodes=2", *overrides)
+        settings = load_settings([f"network_gb_s={network}"])
+        return plan_training(given, gpu("h100"), settings).seconds["old log-probs"]
+
+    travelling = 2 * (seconds(0.001) - seconds(0.002))  # all else is the same
+    gathered = 2 * 8_292_166_656 * 15 / 16  # bfloat16, from 15 of 16 shards
+    batches = travelling / (gathered / (0.001e9 * 0.6))
+    assert batches == pytest.approx(round(batches))
+    assert batches >= 1
+    within = f"{ACTOR}.fsdp_config.fsdp_size=8"  # each machine has a whole copy
+    assert seconds(0.001, within) == seconds(1000, within)
+
+
 def test_steps_are_those_that_the_loader_makes() -> None:
     assert plan().steps == 17_261 // 256 * 5 == 335
     assert plan("trainer.total_training_steps=30").steps == 30

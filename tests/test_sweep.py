@@ -51,6 +51,7 @@ LOCAL = {
     "parameters": {"timeout_min": 5},
     "max_num_timeout": 1,
     "poll_seconds": 0.1,
+    "ray_start": [],
 }
 
 

@@ -112,9 +112,11 @@ def _flops(model: Model, tokens: float, lengths: Lengths) -> float:
 
 
 def _linked(setup: Training, gpu: Gpu, settings: DictConfig, size: float) -> float:
-    """Seconds to pass ``size`` bytes round a ring of shards."""
+    """Seconds to pass ``size`` bytes round a ring of shards, which its slowest link decides."""
     others = (setup.shards - 1) / setup.shards
-    return float(size * others / (gpu.link * settings.efficiency.link))
+    inside = setup.shards <= setup.gpus_per_node
+    link = gpu.link if inside else min(gpu.link, settings.network_gb_s * 1e9)
+    return float(size * others / (link * settings.efficiency.link))
 
 
 def _moved(setup: Training, model: Model, gpu: Gpu, settings: DictConfig) -> float:

@@ -1,10 +1,13 @@
 """``hydra/launcher=submitit_slurm``: an allocation a run, all of a batch as one array.
 
 A run that is preempted or out of time is queued again by submitit, and goes on from its last
-checkpoint, as every run does. Whether a job is still there is asked of ``squeue``, because clusters
-without accounting have no ``sacct``, which submitit asks.
+checkpoint, as every run does. A run of several nodes has a Ray cluster over them (nodes.py).
+Whether a job is still there is asked of ``squeue``, because clusters without accounting have no
+``sacct``, which submitit asks.
 """
 
+import math
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +18,8 @@ from typing import Any
 from r1reward.config import ConfigError
 from r1reward.files import write_text
 from r1reward.sweep.job import Job
-from r1reward.sweep.worker import work
+from r1reward.sweep.nodes import Nodes
+from r1reward.sweep.worker import interruptible, work
 
 _UNTIL_KILLED = 900.0  # seconds; the longest grace of a preemption that is waited out
 
@@ -25,11 +29,23 @@ class Task:
     """What submitit runs in the allocation."""
 
     folder: str
+    ray_start: tuple[str, ...] = ()
 
     def __call__(self) -> None:
-        """Run the job."""
+        """Run the job, or lend this node to it."""
+        from submitit import JobEnvironment
+
+        here, folder = JobEnvironment(), Path(self.folder)
         try:
-            work(Path(self.folder))
+            if here.num_tasks == 1:
+                work(folder)
+                return
+            again = os.environ.get("SLURM_RESTART_COUNT", "0")
+            nodes = Nodes(
+                folder, f"{here.job_id}.{again}", here.global_rank, here.num_tasks, self.ray_start
+            )
+            with interruptible():
+                nodes(lambda: work(folder))
         except KeyboardInterrupt:
             # SIGTERM: preempted, or cancelled. For Slurm, who exits now has ended by himself, and
             # would not be queued again; so stay until the announcement that does it, or SIGKILL.
@@ -48,20 +64,27 @@ class SubmititSlurm:
     Jobs survive this process: the same command finds those that are queued or running.
     """
 
-    overrides = ()
-
     def __init__(
         self,
         cluster: str,
         parameters: Mapping[str, Any],
         max_num_timeout: int,
         poll_seconds: float,
+        ray_start: Sequence[str],
     ) -> None:
         """Take the settings of conf/hydra/launcher/submitit_slurm.yaml."""
         self._cluster = cluster
+        self._ray_start = tuple(map(str, ray_start))
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
         self._max_num_timeout = max_num_timeout
         self._poll_seconds = poll_seconds
+
+    @property
+    def overrides(self) -> Sequence[str]:
+        """A run of several nodes joins the cluster over them."""
+        given = (self._parameters.get(key, 1) for key in ("nodes", "tasks_per_node"))
+        tasks = math.prod(map(int, given))
+        return ("ray_kwargs.ray_init.address=auto",) if tasks > 1 else ()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Job]:
         """Submit what is not there yet; yield each job when it has left the queue.
@@ -94,7 +117,7 @@ class SubmititSlurm:
             )
             executor.update_parameters(name=folder.parent.name, **self._parameters)
             with executor.batch():
-                handles = [executor.submit(Task(str(job.folder))) for job in jobs]
+                handles = [executor.submit(Task(str(job.folder), self._ray_start)) for job in jobs]
         except (RuntimeError, ValueError, NameError, FailedJobError, FailedSubmissionError) as no:
             raise ConfigError(f"hydra.launcher.runner: {no}") from None
         return handles

@@ -36,7 +36,7 @@ def work(folder: Path) -> None:
             interrupted, and no end is written.
     """
     job = Job((), folder)
-    with _exclusive(folder / "lock") as lock, _interruptible():
+    with _exclusive(folder / "lock") as lock, interruptible():
         if job.state is State.FINISHED:
             return
         what = job.begin()
@@ -63,7 +63,7 @@ def _exclusive(path: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Make SIGTERM an interruption: what was started has to be ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
