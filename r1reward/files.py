@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that one process at a time writes."""
 
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -30,6 +31,23 @@ def write_text(path: Path | str, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def holding(lock: Path, busy: Exception) -> Iterator[None]:
+    """Keep other processes out until the block ends, however this process ends.
+
+    Args:
+        lock: file that all of them ask for; its folder is made.
+        busy: what is raised where another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise busy from None
+        yield
 
 
 def _to_disk(path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from r1reward.data.near import PromptIndex
 from r1reward.data.references import Reference, UnusableReferenceError, index_references
 from r1reward.data.screen import Rules, Screen
+from r1reward.files import holding
 from r1reward.media import ImageError
 from r1reward.record import Media, Record, read_records
 from tools.bench_decontaminate import main as measure
@@ -468,6 +469,15 @@ def test_a_run_that_was_stopped_goes_on(run, training, tmp_path, monkeypatch):
 
 
 # --- benchmarks
+
+
+def test_two_at_once_do_not_write_the_same_set(run, training, tmp_path):
+    out = tmp_path / "out"
+    with holding(out / ".decontaminate" / "lock", RuntimeError("nobody else is there")):
+        status, _, error = run(training[0], out)
+    assert status == 2
+    assert "another decontamination is at work there" in error
+    assert run(training[0], out)[0] == 0
 
 
 def test_a_benchmark_that_is_not_there(run, training, tmp_path, monkeypatch):

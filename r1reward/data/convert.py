@@ -4,13 +4,11 @@ One unit of the input is one shard, which is written whole; ``.convert`` in the 
 remembers what became of each finished unit, so that a kill costs no more than those at work.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from r1reward.config import flatten
 from r1reward.data.conversion import WORK, Dropped, Job, Part, convert_unit
 from r1reward.data.shards import read_manifest, write_manifest
 from r1reward.data.workers import WorkerError, in_order
-from r1reward.files import replacing, write_text
+from r1reward.files import holding, replacing, write_text
 from r1reward.rows import RowError, Unit, cut
 
 QUARANTINE = "quarantine.jsonl"
@@ -91,7 +89,8 @@ def convert(
         plan = _plan(job, shard_rows, inputs)
         finished = _check_folder(out, plan)
         if finished is None:
-            with _locked(out / WORK):
+            busy = ConvertError(f"out={out}: another conversion is at work there")
+            with holding(out / WORK / "lock", busy):
                 _check_folder(out, plan)  # again: another run may have been quicker
                 write_text(out / WORK / "plan.json", json.dumps(plan))
                 for torn in (*out.glob(".*.part"), *(out / WORK).glob(".*.part")):
@@ -234,14 +233,3 @@ def _finish(
             f"the first: {first[:500]}"
         )
     return total
-
-
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConvertError(f"out={work.parent}: another conversion is at work there") from None
-        yield

@@ -21,7 +21,7 @@ from r1reward.data.references import Reference, index_references
 from r1reward.data.screen import Rules, screen_of
 from r1reward.data.shards import read_manifest, write_manifest
 from r1reward.data.workers import in_order
-from r1reward.files import replacing, write_text
+from r1reward.files import holding, replacing, write_text
 from r1reward.rows import RowError, Unit, cut, files_of
 
 DROPPED = "dropped.jsonl"
@@ -102,15 +102,17 @@ def decontaminate(
         shutil.rmtree(out / _WORK, ignore_errors=True)  # of a run that was killed at its very end
         return Cleaned(total, items, manifest["specific"], total.rows)
     work, digest = out / _WORK, hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:16]
-    write_text(work / "plan.json", json.dumps(plan))
-    for torn in out.glob(".*.part"):
-        torn.unlink()  # what a kill left
-    job = Job(work / f"index-{digest}", rules, root, out, work)
-    _index(job, references, workers, tick)
-    specific = screen_of(job.index, rules).specific()
-    units = [unit for one in inputs for unit in one.units]
-    parts, earlier = _clean(job, units, workers, tick)
-    total = _finish(job, plan, inputs, parts, command=command, specific=specific)
+    busy = DecontaminateError(f"out={out}: another decontamination is at work there")
+    with holding(work / "lock", busy):
+        write_text(work / "plan.json", json.dumps(plan))
+        for torn in out.glob(".*.part"):
+            torn.unlink()  # what a kill left
+        job = Job(work / f"index-{digest}", rules, root, out, work)
+        _index(job, references, workers, tick)
+        specific = screen_of(job.index, rules).specific()
+        units = [unit for one in inputs for unit in one.units]
+        parts, earlier = _clean(job, units, workers, tick)
+        total = _finish(job, plan, inputs, parts, command=command, specific=specific)
     return Cleaned(total, items, specific, earlier)
 
 

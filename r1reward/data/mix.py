@@ -5,7 +5,6 @@ The first keeps some bytes of each row (r1reward.data.keys), from which all is c
 they are: a shuffled order needs all of them at hand.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -43,7 +42,7 @@ from r1reward.data.keys import (
 )
 from r1reward.data.shards import Shard, write_manifest, write_shard
 from r1reward.data.workers import in_order
-from r1reward.files import replacing, write_text
+from r1reward.files import holding, replacing, write_text
 from r1reward.media import ImageError, locate
 from r1reward.rows import RowError, Unit, files_of, read_unit, units
 
@@ -252,12 +251,7 @@ def _locked(out: Path) -> Iterator[dict[str, Any] | None]:
         MixError: when something else is there, or someone else at work.
     """
     there = _begun(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / _LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MixError(f"out={out}: another mix is being made there") from None
+    with holding(out / _LOCK, MixError(f"out={out}: another mix is being made there")):
         yield there
 
 

@@ -74,16 +74,16 @@ class Nodes:
 
     @contextmanager
     def _head(self) -> Iterator[dict[str, str]]:
-        address = f"{socket.gethostbyname(socket.gethostname())}:{_free_port()}"
-        host, port = address.split(":")
+        import ray.util
+
+        host, port = ray.util.get_node_ip_address(), _free_port()
         environment = {
-            "RAY_ADDRESS": address,
+            "RAY_ADDRESS": f"{host}:{port}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }
-        given = ("--head", f"--node-ip-address={host}", f"--port={port}", *self.arguments)
-        given += ("--include-dashboard=false",)
-        with self._started(given, environment) as process:
+        given = ("--head", f"--node-ip-address={host}", f"--port={port}")
+        with self._started((*given, "--include-dashboard=false"), environment) as process:
             _wait(lambda: self._up(process), "the head", self._said)
             content = {"allocation": self.allocation, "environment": environment}
             _write_private(self._meeting, json.dumps(content))
@@ -96,8 +96,8 @@ class Nodes:
         """Be part of the cluster until its file is gone."""
         _wait(lambda: self._environment() is not None, "the first node", self._meeting)
         environment = self._environment() or {}
-        given = (f"--address={environment.get('RAY_ADDRESS')}", *self.arguments)
-        with self._started(given, environment) as process:
+        given = f"--address={environment.get('RAY_ADDRESS')}"
+        with self._started([given], environment) as process:
             while self._environment() == environment and self._runs(process):
                 time.sleep(_POLL_SECONDS)
 
@@ -138,6 +138,7 @@ class Nodes:
                     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *given),
                     *("--disable-usage-stats", f"--temp-dir={scratch}/ray"),
                     f"--dashboard-agent-listen-port={_free_port()}",
+                    *self.arguments,
                 ],
                 env={**inherited, **environment, janitor.TOKEN: token, "TMPDIR": str(scratch)},
                 stdin=subprocess.DEVNULL,
