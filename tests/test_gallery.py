@@ -69,6 +69,7 @@ def finished(root, program, name, *rows, end="finished"):
     run.root.mkdir(parents=True)
     OmegaConf.save({"run": {"name": name}}, run.root / "config.yaml")
     command = [f"/somewhere/r1reward/{program}.py", f"experiment={name}", "data.steps=2"]
+    command += [f'hydra.run.dir="{root}/here"', f"run.root={root}"]
     made_with = {"machine": "2 CPU cores", "revision": "abc123", "command": command}
     start = {"event": "started", "resumed_from": 0, "started": START, **made_with}
     rows = [("event", start), *rows, ("event", {"event": end, "error": "x"})]
@@ -97,6 +98,7 @@ def test_results_come_from_the_study_and_from_the_runs_that_are_kept(kept) -> No
         )
     )  # fmt: skip
     page = gallery.page()
+    assert str(kept) not in page + gallery.RESULTS.read_text()
     # Wilson at z = 1.959964, n = 20: 10 is .5000 and .2007, 17 is .7936 and .1540.
     after, before = "85.0% (64.0% to 94.8%, n = 20)", "50.0% (29.9% to 70.1%, n = 20)"
     assert f"| [grpo](#grpo) | 9 | {after} | 85.0% (80.0% to 90.0%, 5 seeds) |" in page

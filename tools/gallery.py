@@ -26,6 +26,7 @@ from r1reward.summary import loss_after
 
 PAGE = REPO / "recipes" / "gallery.md"
 RESULTS = REPO / "recipes" / "gallery.json"
+_PLACES = ("hydra.run.dir=", "run.root=")
 STUDY = REPO / "recipes" / "ablation" / "summary.json"
 _COMMAND = re.compile(r":?\s*(make (?:train|sft) EXP=\S+(?: [A-Z_]+=\S+)*)\s*")
 _HEAD = """<!-- Written by `make gallery`: edit the experiments. -->
@@ -170,7 +171,8 @@ def keep(run_dir: RunDir) -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime(told.begun)),
         "machine": told.start["machine"],
         "revision": told.start["revision"],
-        "overrides": overrides,
+        # Where it lay is no part of what it was.
+        "overrides": [one for one in overrides if not one.startswith(_PLACES)],
         "steps": int(told.steps[-1]),
     }
     if ends := told.validations:
