@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_train import MODEL, only_run
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval.compare import read_run
@@ -16,7 +17,6 @@ from r1reward.config import REPO, count_gpus
 from r1reward.runs import RunDir
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not count_gpus(), reason="needs a GPU")]
-MODEL = REPO / "recipes" / "tiny" / "checkpoint"
 SMALL = (
     "experiment=stablereinforce",
     "logging=local",
@@ -38,11 +38,6 @@ def started(module: str, *overrides: str, **environment: str) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def only_run(root: Path) -> RunDir:
-    (directory,) = (root / "stablereinforce").iterdir()
-    return RunDir(directory)
 
 
 @pytest.fixture(scope="module")

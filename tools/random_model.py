@@ -87,12 +87,13 @@ def _write(cfg: DictConfig, out: Path) -> int:
 
 
 def _config(cfg: DictConfig, tokenizer: Any) -> Any:
-    from transformers import Qwen2_5_VLConfig
+    from recipes.tiny.model import make_config
 
     size: Any = OmegaConf.to_container(cfg.sizes[cfg.size])
     token_id = tokenizer.convert_tokens_to_ids
-    config = Qwen2_5_VLConfig(
-        text_config=_TEXT
+    return make_config(
+        tokenizer,
+        text=_TEXT
         | size["text"]
         | {
             "max_window_layers": size["text"]["num_hidden_layers"],
@@ -100,15 +101,8 @@ def _config(cfg: DictConfig, tokenizer: Any) -> Any:
             "pad_token_id": token_id("<|endoftext|>"),
             "eos_token_id": token_id("<|im_end|>"),
         },
-        vision_config=_VISION | size["vision"],
-        image_token_id=token_id("<|image_pad|>"),
-        video_token_id=token_id("<|video_pad|>"),
-        vision_start_token_id=token_id("<|vision_start|>"),
-        vision_end_token_id=token_id("<|vision_end|>"),
-        tie_word_embeddings=size["text"]["tie_word_embeddings"],
+        vision=_VISION | size["vision"],
     )
-    config.architectures = ["Qwen2_5_VLForConditionalGeneration"]
-    return config
 
 
 def main() -> None:

@@ -73,9 +73,7 @@ def supervised(
 
 def host(setup: Setup, model: Model) -> float:
     """Return the bytes of host memory that training holds on each machine, data and Ray aside."""
-    each = 0.0
-    if setup.reference:
-        each += model.pinned(setup.reference_bytes, setup.shards)
+    each: float = _reference(setup, model)
     if setup.on_host:  # weights and gradients
         each += 2 * model.pinned(setup.weight_bytes, setup.shards)
     elif setup.offload_weights:
@@ -92,11 +90,14 @@ def loading(setup: Setup, model: Model) -> float:
     also the output layer, in every process (transformer_impl.py:266).
     """
     copies = setup.gpus_per_node if model.tied else 1
-    reference = 0.0
-    if setup.reference:
-        reference = float(model.pinned(setup.reference_bytes, setup.shards) * setup.gpus_per_node)
-    actor = copies * setup.weight_bytes * model.parameters
-    return reference + max(actor, copies * setup.reference_bytes * model.parameters)
+    largest = max(setup.weight_bytes, setup.reference_bytes if setup.reference else 0)
+    waiting = _reference(setup, model) * setup.gpus_per_node
+    return float(waiting + copies * largest * model.parameters)
+
+
+def _reference(setup: Setup, model: Model) -> int:
+    """Bytes of a process's shard of the reference, which waits in page-locked memory."""
+    return model.pinned(setup.reference_bytes, setup.shards) if setup.reference else 0
 
 
 def padded_tokens(setup: Training, part: Pass, lengths: Lengths) -> float:

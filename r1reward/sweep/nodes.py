@@ -11,7 +11,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from r1reward import janitor
+from r1reward.files import replacing
 from r1reward.session import cleaned_up
 
 _FILE = "cluster.json"
@@ -86,7 +86,9 @@ class Nodes:
         with self._started((*given, "--include-dashboard=false"), environment) as process:
             _wait(lambda: self._up(process), "the head", self._said)
             content = {"allocation": self.allocation, "environment": environment}
-            _write_private(self._meeting, json.dumps(content))
+            with replacing(self._meeting) as part:
+                part.touch(mode=0o600)
+                part.write_text(json.dumps(content), encoding="utf-8")
             try:
                 yield environment
             finally:
@@ -168,14 +170,6 @@ def _wait(there: Callable[[], bool], what: str, where: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come up in {_PATIENCE:.0f} s: see {where}")
         time.sleep(_POLL_SECONDS)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write atomically what nobody else may read."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(name, path)
 
 
 def _free_port() -> int:

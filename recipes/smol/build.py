@@ -42,7 +42,7 @@ def main() -> None:
     model = assemble(llama, tokenizer, options.seed)
     if torch.cuda.is_available():
         model.to("cuda")
-        torch.set_num_threads(1)  # batches are small: many threads spend their time waiting
+        torch.set_num_threads(1)  # for small images and batches many mostly wait
     seeing = {
         "steps": options.steps,
         "batch_size": options.batch_size,

@@ -15,14 +15,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
-    GenerationConfig,
     PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
 )
 
 from r1reward.config import ConfigError
-from recipes.tiny.model import SPECIAL, TEMPLATE
+from recipes.tiny.model import SPECIAL, TEMPLATE, greedy, make_config
 
 # About 3.6 million parameters; heads of 32, windows of 8 x 8 patches in every other layer.
 VISION = {
@@ -107,10 +105,7 @@ def assemble(llama: Any, tokenizer: Any, seed: int) -> Any:
     assert not strange, strange
     assert all(name.startswith(("model.visual.", "lm_head.")) for name in missing), missing
     model.tie_weights()
-    stop, end = tokenizer.eos_token_id, tokenizer.pad_token_id
-    model.generation_config = GenerationConfig(
-        bos_token_id=end, pad_token_id=end, eos_token_id=[stop, end], do_sample=False
-    )
+    model.generation_config = greedy(stop=tokenizer.eos_token_id, end=tokenizer.pad_token_id)
     return model
 
 
@@ -143,10 +138,10 @@ def _entrance(llama: Any, model: Any) -> dict[str, Tensor]:
 
 
 def _config(llama: Any, tokenizer: Any) -> Any:
-    token_id = tokenizer.convert_tokens_to_ids
     half = llama.hidden_size // llama.num_attention_heads // 2
-    config = Qwen2_5_VLConfig(
-        text_config={
+    return make_config(
+        tokenizer,
+        text={
             "vocab_size": -(-len(tokenizer) // _ROWS) * _ROWS,
             "hidden_size": llama.hidden_size,
             "intermediate_size": llama.intermediate_size,
@@ -168,12 +163,5 @@ def _config(llama: Any, tokenizer: Any) -> Any:
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         },
-        vision_config=VISION | {"out_hidden_size": llama.hidden_size},
-        image_token_id=token_id("<|image_pad|>"),
-        video_token_id=token_id("<|video_pad|>"),
-        vision_start_token_id=token_id("<|vision_start|>"),
-        vision_end_token_id=token_id("<|vision_end|>"),
-        tie_word_embeddings=True,
+        vision=VISION | {"out_hidden_size": llama.hidden_size},
     )
-    config.architectures = ["Qwen2_5_VLForConditionalGeneration"]
-    return config

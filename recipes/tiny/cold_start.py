@@ -86,8 +86,6 @@ def make_views(
 ) -> dict[str, list[View]]:
     """Return ``VIEWS`` augmented copies of each photo of ``records``, by its uri."""
     views: dict[str, list[View]] = {}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # an image is small: many threads spend their time waiting
     for uri in sorted({record.media[0].uri for record in records}):
         image = open_image(uri, media_root)
         seen = [
@@ -95,7 +93,6 @@ def make_views(
             for _ in range(VIEWS)
         ]
         views[uri] = [View(item["pixel_values"], item["image_grid_thw"]) for item in seen]
-    torch.set_num_threads(threads)
     return views
 
 

@@ -9,6 +9,7 @@ import json
 import pydoc_data.topics
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -93,8 +94,9 @@ def make_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForConditional
     """Return an f32 model with random weights."""
     token_id = tokenizer.convert_tokens_to_ids
     end, stop = token_id("<|endoftext|>"), token_id("<|im_end|>")
-    config = Qwen2_5_VLConfig(
-        text_config={
+    config = make_config(
+        tokenizer,
+        text={
             "vocab_size": VOCABULARY,
             "hidden_size": HIDDEN,
             "intermediate_size": 2 * HIDDEN,
@@ -115,7 +117,7 @@ def make_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForConditional
             "eos_token_id": stop,
             "pad_token_id": end,
         },
-        vision_config={
+        vision={
             "depth": 2,
             "hidden_size": VISION_HIDDEN,
             "intermediate_size": 2 * VISION_HIDDEN,
@@ -128,19 +130,34 @@ def make_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForConditional
             "fullatt_block_indexes": [1],
             "tokens_per_second": 2,
         },
+    )
+    torch.manual_seed(seed)
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = greedy(stop=stop, end=end)
+    return model
+
+
+def make_config(tokenizer: Any, text: dict[str, Any], vision: dict[str, Any]) -> Qwen2_5_VLConfig:
+    """Return the configuration of a Qwen2.5-VL with these halves and the tokenizer's tokens."""
+    token_id = tokenizer.convert_tokens_to_ids
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
         image_token_id=token_id("<|image_pad|>"),
         video_token_id=token_id("<|video_pad|>"),
         vision_start_token_id=token_id("<|vision_start|>"),
         vision_end_token_id=token_id("<|vision_end|>"),
-        tie_word_embeddings=False,
+        tie_word_embeddings=text["tie_word_embeddings"],
     )
     config.architectures = ["Qwen2_5_VLForConditionalGeneration"]
-    torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(
+    return config
+
+
+def greedy(*, stop: int, end: int) -> GenerationConfig:
+    """Return how to generate: the likeliest token, until one of the two that end a turn."""
+    return GenerationConfig(
         bos_token_id=end, pad_token_id=end, eos_token_id=[stop, end], do_sample=False
     )
-    return model
 
 
 def save(
