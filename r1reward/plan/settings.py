@@ -21,8 +21,8 @@ def load_settings(overrides: Sequence[str] = ()) -> DictConfig:
     return settings
 
 
-def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides of conf/plan.yaml, and the others, which are training's."""
-    keys: Any = OmegaConf.load(CONF / "plan.yaml")
+def split_overrides(overrides: Sequence[str], name: str = "plan") -> tuple[list[str], list[str]]:
+    """Return the overrides of conf/<name>.yaml, and the others, which are training's."""
+    keys: Any = OmegaConf.load(CONF / f"{name}.yaml")
     ours = [item for item in overrides if item.partition("=")[0].partition(".")[0] in keys]
     return ours, [item for item in overrides if item not in ours]

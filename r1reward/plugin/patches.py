@@ -168,6 +168,18 @@ def rotary_precision(module: Any) -> None:
     module.FSDPEngine._build_module = build
 
 
+def log_probs_row_by_row(module: Any) -> None:
+    """verl/utils/torch_functional.py:173: without flash-attn, log-softmax one token at a time.
+
+    Three kernels for every token of a batch take most of a small model's step on a GPU, and for
+    backward each leaves its logits once more, in single precision. Ours takes many tokens at a
+    time and keeps what flash-attn's cross entropy keeps.
+    """
+    from r1reward.plugin.log_probs import token_log_probs
+
+    module.logprobs_from_logits_v2 = token_log_probs
+
+
 def gloo_process_group(module: Any) -> None:
     """verl/utils/distributed.py:63,89: on a CPU the backend becomes "cpu:gloo,cpu:gloo".
 
@@ -270,6 +282,7 @@ def _installed(name: str) -> bool:
 _FSDP = "verl.workers.engine.fsdp.transformer_impl"
 _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.tensordict_utils", equal_length_positions),
+    ("verl.utils.torch_functional", log_probs_row_by_row),
     ("verl.experimental.reward_loop.reward_loop", tokenizer_trust),
     ("verl.workers.rollout.vllm_rollout.vllm_rollout", weight_sync_sender),
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
