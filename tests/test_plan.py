@@ -149,7 +149,7 @@ def test_logits_of_a_full_micro_batch() -> None:
     planned = plan()
     logits = 16_384 * 1.2 * 152_064 * 1.1  # padding, and blocks lost by the allocator
     assert planned.bytes["old log-probs"]["logits, or a layer"] == pytest.approx(10 * logits)
-    assert planned.bytes["update"]["logits, or a layer"] == pytest.approx(8 * logits)
+    assert planned.bytes["update"]["logits, or a layer"] == pytest.approx(6 * logits)
     assert planned.bytes["reference"]["logits, or a layer"] == pytest.approx(4 * logits)
     packed = plan("actor_rollout_ref.model.use_remove_padding=true").bytes["update"]
     # a layer that is computed again is larger than logits in bfloat16, once and without padding
@@ -342,13 +342,13 @@ def test_slower_links_and_gpus_take_longer() -> None:
     assert hours == sorted(hours)
 
 
-def test_packed_sequences_save_padding_and_the_loop_over_tokens() -> None:
-    tokens = 256 * (700 + 640 + 650) / 8
+def test_packed_sequences_save_padding() -> None:
     before, after = (
-        plan(*given).seconds["update"]
+        plan(*given).seconds["update"] - SETTINGS.fixed.phase
         for given in ((), ("actor_rollout_ref.model.use_remove_padding=true",))
     )
-    assert before - after > tokens * 95e-6
+    # all but attention, and the gathering of shards where that takes longer, is by the token
+    assert before / 1.2 <= after < before / 1.1
 
 
 def test_votes_share_the_reading_of_a_prompt() -> None:

@@ -224,10 +224,10 @@ def _notes(setup: Setup, model: Model, gpu: Gpu, settings: DictConfig) -> list[s
         f"host memory of each machine, data and Ray aside: {waiting / GIB:.0f} GiB for what waits "
         f"there; of the first, {loading / GIB:.0f} GiB while models are loaded"
     )
-    if setup.row_by_row:
+    if setup.padded:
         notes.append(
-            "without flash-attn (use_remove_padding=true) verl takes log-softmax token by token, "
-            "with all logits in memory"
+            "without flash-attn (use_remove_padding=true) sequences are padded, and logits are "
+            "copied to take the padding out"
         )
     if setup.judge is not None:
         used = setup.judge.engines * setup.judge.engine.gpus

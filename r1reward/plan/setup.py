@@ -52,7 +52,6 @@ class Training:
     unsharded_gradients: bool
     checkpointing: bool
     offload_activations: bool
-    row_by_row: bool
     padded: bool
     update: Pass
     sequences: int
@@ -182,7 +181,6 @@ def _shared(
         "unsharded_gradients": bool(fsdp.use_no_sync_for_gradient_accumulation),
         "checkpointing": bool(model.enable_gradient_checkpointing),
         "offload_activations": bool(model.enable_activation_offload),
-        "row_by_row": not model.use_remove_padding and not model.use_fused_kernels,
         "padded": not model.use_remove_padding,
         "epochs": int(trainer.total_epochs),
         "steps": trainer.total_training_steps,
@@ -257,12 +255,12 @@ def _bytes(dtype: str) -> int:
 def _update_bytes(packed: bool, fused: bool, entropy: bool) -> float:
     """Logits, in verl's engine (workers/engine/fsdp), autocast to bfloat16.
 
-    Padded: bfloat16 logits, their copy without padding, and the single precision log-softmax of
-    each token that backward needs. Packed: flash-attn's cross entropy works in place.
+    Padded: bfloat16 logits, their copy without padding, and its gradient. Packed: flash-attn's
+    cross entropy works in place.
     """
     if fused:
         return 0
-    return (2 if packed else 8) + (8 if entropy else 0)
+    return (2 if packed else 6) + (8 if entropy else 0)
 
 
 def _entropy_bytes(packed: bool, fused: bool, chunked: bool) -> float:

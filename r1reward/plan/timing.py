@@ -81,8 +81,6 @@ def update(
         flops / (gpu.flops * spent.train_flops),
         _linked(setup, gpu, settings, gathers + scatters),
     )
-    if setup.row_by_row:
-        seconds += tokens * (spent.row_forward_us + spent.row_backward_us) / 1e6
     if setup.on_host:
         seconds += model.parameters / setup.shards / spent.host_adam
     return float(seconds)
@@ -102,8 +100,7 @@ def _forward(
         _linked(setup, gpu, settings, gathers),
         shard / (gpu.host * spent.link),
     )
-    rows = tokens * spent.row_forward_us / 1e6 if setup.row_by_row else 0
-    return float(seconds + rows + settings.fixed.phase)
+    return float(seconds + settings.fixed.phase)
 
 
 def _flops(model: Model, tokens: float, lengths: Lengths) -> float:
