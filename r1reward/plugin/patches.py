@@ -1,4 +1,6 @@
-"""Every change R1-Reward makes to verl 0.9.1 (TransferQueue 0.1.11) and vLLM 0.24.0, with reasons.
+"""Every change R1-Reward makes to verl 0.9.1 and what it runs on, with reasons.
+
+TransferQueue 0.1.11, transformers 5.9.0 and vLLM 0.24.0 are meant beside verl.
 
 Nothing else in this repository assigns to a foreign module. A patch is a function that receives
 the module just imported; ``_CPU`` patches apply only where verl runs on :mod:`.platform`'s CPU
@@ -180,6 +182,39 @@ def log_probs_row_by_row(module: Any) -> None:
     module.logprobs_from_logits_v2 = token_log_probs
 
 
+def windows_one_by_one(module: Any) -> None:
+    """transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py:268-287: a call for every window.
+
+    Without flash-attn the vision tower attends in a loop over windows of 64 patches, in each of
+    its 32 layers, and waits for the GPU before each: for 7B and eight images of 600 tokens that is
+    8,000 calls a pass, which take longer than what they compute. Windows of one length are
+    attended to at once. The loop is left with a single chunk, and our function, which stands in
+    for ``sdpa`` wherever it is told of windows, with the rest.
+    """
+    from r1reward.plugin.windows import attend, windows_of
+
+    attention, registry = module.Qwen2_5_VLVisionAttention, module.ALL_ATTENTION_FUNCTIONS
+    original, plain = attention.forward, registry["sdpa"]
+
+    @functools.wraps(original)
+    def forward(self: Any, hidden_states: Any, cu_seqlens: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.config._attn_implementation == "sdpa":
+            kwargs["windows"] = windows_of(cu_seqlens)
+            cu_seqlens = cu_seqlens.new_tensor([0, hidden_states.shape[0]], device="cpu")
+        return original(self, hidden_states, cu_seqlens, *args, **kwargs)
+
+    @functools.wraps(plain)
+    def sdpa(layer: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        windows = kwargs.pop("windows", None)
+        if windows is None:
+            return plain(layer, query, key, value, *args, **kwargs)
+        found = attend(query, key, value, windows, kwargs["scaling"], kwargs["dropout"])
+        return found, None
+
+    attention.forward = forward
+    registry.register("sdpa", sdpa)
+
+
 def gloo_process_group(module: Any) -> None:
     """verl/utils/distributed.py:63,89: on a CPU the backend becomes "cpu:gloo,cpu:gloo".
 
@@ -288,6 +323,7 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
     ("verl.trainer.sft_trainer", sft_journal),
     ("transfer_queue.interface", transfer_queue_namespace),
+    ("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", windows_one_by_one),
     (_FSDP, rotary_precision),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [

@@ -1,5 +1,6 @@
 """The task runner: the Ray actor that holds verl's trainer. The driver never imports verl."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ class TaskRunner:
         import transfer_queue as tq
 
         config.transfer_queue.enable = True
-        tq.init(config.transfer_queue)
         trainer, succeeded = None, False
         try:
-            trainer_cls = self._trainer_class(config)
+            with ThreadPoolExecutor(1) as beside:  # its processes import while this one does
+                queue = beside.submit(tq.init, config.transfer_queue)
+                trainer_cls = self._trainer_class(config)
+                queue.result()
             run_dir.event("imported")
             trainer = trainer_cls(config=config)
             trainer.init()
@@ -50,19 +53,7 @@ class TaskRunner:
         run_dir.event("finished", step=run_dir.latest_step())
 
     def _trainer_class(self, config: Any) -> Any:
-        """Import verl, let idle workers do the same, and check registration and configuration."""
-        from r1reward.plugin import prewarm
-
-        agents = int(config.actor_rollout_ref.rollout.agent.num_workers)
-        servers = _engines(config.trainer, config.actor_rollout_ref.rollout)
-        if config.reward.reward_model.enable:  # judge=hosted
-            judge = config.reward.reward_model
-            servers += _engines(judge, judge.rollout)
-        prewarm.prewarm(prewarm.REWARD, int(config.reward.num_workers))
-        environment = prewarm.server_environment()
-        prewarm.prewarm(prewarm.SERVER, servers, environment)
-        prewarm.prewarm(prewarm.AGENT, agents + 1)  # one more for the load balancer
-
+        """Import verl, and check registration and configuration."""
         from verl.trainer.ppo.utils import need_critic, need_reference_policy
         from verl.trainer.ppo.v1 import get_trainer_cls
         from verl.utils.config import validate_config
@@ -74,8 +65,3 @@ class TaskRunner:
         auto_set_device(config)
         validate_config(config, need_reference_policy(config), need_critic(config))
         return get_trainer_cls(config.trainer.v1.trainer_mode)
-
-
-def _engines(machines: Any, rollout: Any) -> int:
-    gpus = int(machines.nnodes * machines.n_gpus_per_node)
-    return gpus // int(rollout.tensor_model_parallel_size)
