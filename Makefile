@@ -39,7 +39,7 @@ OVERRIDES = $(EXPERIMENT) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow test-gpu lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow test-gpu lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,15 @@ eval: $(READY) ## Judge a benchmark: BENCH, JUDGE=hf|vllm|openai, PROTOCOL, MODE
 
 bench-eval: $(READY) ## Speed of evaluation beside plain vLLM and transformers
 	@$(BIN)/python -m tools.bench_eval $(ARGS)
+
+bench-train: $(READY) ## What the plug-in costs beside verl as it comes: ARGS
+	@$(BIN)/python -m tools.bench_train $(ARGS)
+
+bench-plan: $(READY) ## How far `make plan` is from a run, on GPUs: EXP, CLUSTER, MODEL, DATA, ARGS
+	@$(BIN)/python -m tools.bench_plan $(OVERRIDES)
+
+bench-compare: $(READY) ## A benchmark beside the kept one: FILE=.../bench.json, ARGS="--keep NAME"
+	@$(BIN)/python -m tools.benchmarks $(FILE) $(ARGS)
 
 compare: $(READY) ## Set evaluations side by side, with paired tests: RUNS="runs/eval/.../a .../b"
 	@$(BIN)/python -m eval.compare $(RUNS)

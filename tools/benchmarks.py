@@ -25,7 +25,7 @@ from r1reward.progress import console_on
 
 SCHEMA = 1
 KEPT = REPO / "recipes" / "benchmarks"
-_KEPT_KEYS = ("schema", "bench", "settings", "machine", "figures")
+_KEYS = ("schema", "bench", "settings", "machine", "figures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ def _portable(value: Any) -> Any:
     return value.replace(f"{REPO}/", "") if isinstance(value, str) else value
 
 
-def kept_for(found: Mapping[str, Any], folder: Path = KEPT) -> tuple[Path, dict[str, Any]] | None:
+def kept_for(found: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """Return the kept result of the same benchmark, settings and GPUs; None where there is none."""
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(KEPT.glob("*.json")):
         kept = _read(path)
         if all(kept[key] == found[key] for key in ("bench", "settings")) and _alike(kept, found):
             return path, kept
@@ -142,7 +142,7 @@ def _where(result: Mapping[str, Any]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-        missing = [key for key in _KEPT_KEYS if key not in found]
+        missing = [key for key in _KEYS if key not in found]
     except (OSError, ValueError) as problem:
         raise ConfigError(f"{path}: {problem}") from None
     if missing or found["schema"] != SCHEMA:
@@ -159,7 +159,7 @@ def main() -> None:
     try:
         if options.keep is None:
             return conclude(console_on(sys.stdout), options.file)
-        found = {key: value for key, value in _read(options.file).items() if key in _KEPT_KEYS}
+        found = _read(options.file)
     except ConfigError as problem:
         error(str(problem))
         raise SystemExit(2) from None

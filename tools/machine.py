@@ -9,12 +9,12 @@ from typing import Any
 
 import psutil
 
-from r1reward.provenance import gpus
+from r1reward.provenance import gpus, revision
 from tools.doctor import version
 
 
 def here(packages: Sequence[str]) -> dict[str, Any]:
-    """Return this machine, the date, the load at this moment, and versions.
+    """Return this machine, the date, the load at this moment, revision and versions.
 
     Args:
         packages: those whose speed counts; absent ones are left out.
@@ -27,9 +27,10 @@ def here(packages: Sequence[str]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpus": gpus(),
         "memory_bytes": psutil.virtual_memory().total,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: found for name in packages if (found := version(name))},
+        "revision": revision(),
         "date": time.strftime("%Y-%m-%d"),
         "load": os.getloadavg()[0],
     }

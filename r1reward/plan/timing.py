@@ -78,7 +78,7 @@ def update(
     gathers = batches * (2 if setup.reshard else 1) * setup.compute_bytes * model.parameters
     scatters = (1 if setup.unsharded_gradients else batches) * REDUCED * model.parameters
     seconds = max(
-        flops / (gpu.flops * spent.train_flops),
+        flops / (gpu.flops * _reached(setup, spent.train_flops)),
         _linked(setup, gpu, settings, gathers + scatters),
     )
     if setup.on_host:
@@ -96,7 +96,7 @@ def _forward(
     gathers = batches * setup.compute_bytes * model.parameters
     shard = batches * host_bytes * model.parameters / setup.shards
     seconds = max(
-        _flops(model, tokens, lengths) / (gpu.flops * spent.forward_flops),
+        _flops(model, tokens, lengths) / (gpu.flops * _reached(setup, spent.forward_flops)),
         _linked(setup, gpu, settings, gathers),
         shard / (gpu.host * spent.link),
     )
@@ -106,6 +106,11 @@ def _forward(
 def _flops(model: Model, tokens: float, lengths: Lengths) -> float:
     padded = tokens * lengths.padding
     return model.forward_flops(padded, tokens * lengths.image_share, lengths.sequence)
+
+
+def _reached(setup: Training, efficiency: DictConfig) -> float:
+    """Return the share of peak FLOP/s: flash-attn, which packing needs, decides it."""
+    return float(efficiency.padded if setup.padded else efficiency.packed)
 
 
 def _linked(setup: Training, gpu: Gpu, settings: DictConfig, size: float) -> float:
