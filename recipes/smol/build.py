@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
 from r1reward.command import error
 from r1reward.config import ConfigError
 from recipes.smol.model import assemble, language
