@@ -224,7 +224,7 @@ def test_the_benchmark_in_small(tmp_path) -> None:
     [beyond] = bench["streamed"]["beyond_s"]
     assert beyond >= 0.01  # the last answer to be judged arrives when generation ends
     assert bench["streamed"]["share"] == pytest.approx(beyond / 0.5)
-    found = bench["figures"]
+    found = bench["contestants"]
     assert {name: one["n"] for name, one in found.items()} == {
         "first": 32,
         "ours": 32,

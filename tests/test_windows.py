@@ -69,10 +69,11 @@ print(json.dumps(found | {"seen": seen.tolist(), "gradient": weight.tolist()}))
 """
 
 
-def tower(plugins: str):
+def ran(script: str, plugins: str):
+    """What a script prints in a process with our plug-in, or without."""
     checkpoint = os.path.join(os.path.dirname(__file__), "..", "recipes", "tiny", "checkpoint")
     done = subprocess.run(
-        [sys.executable, "-c", TOWER, checkpoint],
+        [sys.executable, "-c", script, checkpoint],
         env={**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins},
         capture_output=True,
         text=True,
@@ -83,7 +84,7 @@ def tower(plugins: str):
 
 
 def test_the_tower_sees_the_same_with_fewer_calls() -> None:
-    alone, ours = tower("none"), tower("r1reward")
+    alone, ours = (ran(TOWER, plugins) for plugins in ("none", "r1reward"))
     for name in ("seen", "gradient"):
         torch.testing.assert_close(
             torch.tensor(ours[name]), torch.tensor(alone[name]), rtol=1e-4, atol=1e-4
@@ -92,3 +93,50 @@ def test_the_tower_sees_the_same_with_fewer_calls() -> None:
     assert alone["calls"] > 3 * ours["layers"]
     assert ours["calls"] <= 5 * ours["layers"]
     assert ours["calls"] < alone["calls"]
+
+
+PASS = """
+import json, torch, verl
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+class Counted(TorchDispatchMode):
+    calls = 0
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        Counted.calls += 1
+        return function(*args, **(kwargs or {}))
+rope = {"type": "mrope", "mrope_section": [2, 3, 3]}
+config = Qwen2_5_VLConfig(
+    text_config=dict(hidden_size=112, intermediate_size=64, num_hidden_layers=28, vocab_size=2048,
+                     num_attention_heads=7, num_key_value_heads=1, rope_scaling=rope),
+    vision_config=dict(depth=32, hidden_size=64, num_heads=4, intermediate_size=96,
+                       out_hidden_size=112),
+    image_token_id=5, vision_start_token_id=6, video_token_id=7,
+)
+model = Qwen2_5_VLForConditionalGeneration._from_config(config, attn_implementation="sdpa").train()
+model.gradient_checkpointing_enable({"use_reentrant": False})
+grid = torch.tensor([[1, 42, 58], [1, 40, 60]] * 4)
+ids = torch.full((8, 800), 9)
+for row, tokens in zip(ids, (grid.prod(1) // 4).tolist()):
+    row[10 : 10 + tokens] = 5
+mask = torch.ones_like(ids)
+mask[0, -20:] = 0
+found = []
+with Counted(), torch.autocast("cpu", torch.bfloat16):
+    logits = model(
+        input_ids=ids, attention_mask=mask, position_ids=torch.arange(800).expand(4, 8, 800),
+        pixel_values=torch.randn(int(grid.prod(1).sum()), 1176), image_grid_thw=grid,
+        use_cache=False,
+    ).logits
+    found.append(Counted.calls)
+    logits.float().sum().backward()
+    found.append(Counted.calls - found[0])
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_a_pass_over_7bs_layers_and_eight_images_takes_a_fraction_of_the_operations() -> None:
+    """Narrow, but with all 28 and 32 layers: as many operations as the real one has."""
+    alone, ours = (ran(PASS, plugins) for plugins in ("none", "r1reward"))
+    assert ours[0] < alone[0] / 3
+    assert ours[1] < alone[1] / 6

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
@@ -26,9 +26,9 @@ from r1reward.config import REPO, ConfigError
 from r1reward.files import replacing, write_text
 from r1reward.progress import console_on
 from r1reward.rows import scan_rows
+from tools.benchmarks import Figure, conclude, content
 from tools.machine import here
 
-SCHEMA = 1
 PHOTOS = REPO / "recipes" / "photos"
 ROWS = "rows.jsonl"
 _EVERY = 0.1  # seconds between looks at the processes
@@ -223,14 +223,13 @@ def bench(cfg: DictConfig) -> None:
     results = []
     for step in cfg.steps:
         results.append(measure(step, STEPS[step](cfg, folder), cfg.rows, folder / f"{step}.log"))
-        content = {
-            "schema": SCHEMA,
-            "machine": where,
-            "settings": OmegaConf.to_container(cfg),
-            "steps": [asdict(result) for result in results],
-        }
-        write_text(folder / "bench.json", json.dumps(content, indent=1) + "\n")
+        rates = {f"{one.step}, rows per CPU second": one.rows / one.cpu_seconds for one in results}
+        kept = {name: Figure(rate, 0.2, "higher") for name, rate in rates.items()}
+        steps = [asdict(result) for result in results]
+        found = content("data", cfg, where, kept, steps=steps)
+        write_text(folder / "bench.json", json.dumps(found, indent=1) + "\n")
     show(console, results, where)
+    conclude(console, folder / "bench.json")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 from r1reward.command import run_command
@@ -33,9 +33,9 @@ from r1reward.files import write_text
 from r1reward.judges.base import Case, Judgement
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.progress import console_on
+from tools.benchmarks import Figure, conclude, content
 from tools.machine import here
 
-SCHEMA = 1
 _PACKAGES = ("aiohttp", "openai", "fastapi", "uvicorn")
 _TITLES = {"first": "ours, first batch", "ours": "ours", "released": "as released"}
 _FILLER = "Response {} names what the picture shows, and Response {} leaves half of it out. " * 30
@@ -176,12 +176,13 @@ def bench(cfg: DictConfig) -> None:
         f"comes {added:.2f} s after the last answer (median of {len(beyond)}), "
         f"{added / cfg.generation_s:.1%} of a step that long"
     )
-    settings = OmegaConf.to_container(cfg)
-    content = {"schema": SCHEMA, "machine": where, "settings": settings, "figures": found}
-    content["streamed"] = {"beyond_s": beyond, "share": added / cfg.generation_s}
+    streamed = {"beyond_s": beyond, "share": added / cfg.generation_s}
+    kept = {f"{name}, judgements/s": Figure(one["per_second"], 0.2, "higher")
+            for name, one in found.items()}  # fmt: skip
+    result = content("judge", cfg, where, kept, contestants=found, streamed=streamed)
     path = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S"), "bench.json")
-    write_text(path, json.dumps(content, indent=1) + "\n")
-    console.print(str(path), markup=False)
+    write_text(path, json.dumps(result, indent=1) + "\n")
+    conclude(console, path)
 
 
 def main() -> None:

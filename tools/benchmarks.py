@@ -92,9 +92,9 @@ def kept_for(found: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
 
 
 def _alike(kept: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether two results were measured on the same GPUs, or the same processor where none is."""
-    part = "gpus" if kept["machine"]["gpus"] else "cpu"
-    return bool(kept["machine"][part] == found["machine"][part])
+    """Whether two results were measured on the same GPUs, or as many of the same cores."""
+    parts = ("gpus",) if kept["machine"]["gpus"] else ("gpus", "cpu", "cores")
+    return all(kept["machine"][part] == found["machine"][part] for part in parts)
 
 
 def beside(found: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[Table, list[str]]:
