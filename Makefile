@@ -109,7 +109,7 @@ eval: $(READY) ## Judge a benchmark: BENCH, JUDGE=hf|vllm|openai, PROTOCOL, MODE
 bench-eval: $(READY) ## Speed of evaluation beside plain vLLM and transformers
 	@$(BIN)/python -m tools.bench_eval $(ARGS)
 
-bench-train: $(READY) ## What the plug-in costs beside verl as it comes: ARGS
+bench-train: $(READY) ## What the plug-in costs beside verl's own REINFORCE++: ARGS
 	@$(BIN)/python -m tools.bench_train $(ARGS)
 
 bench-plan: $(READY) ## How far `make plan` is from a run, on GPUs: EXP, CLUSTER, MODEL, DATA, ARGS

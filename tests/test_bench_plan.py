@@ -69,6 +69,29 @@ def test_the_plan_is_for_the_lengths_that_occurred() -> None:
     assert short.gpu.name == "h100"
 
 
+def test_images_that_were_smaller_than_planned_are_said() -> None:
+    tokens = {"prompt_mean": 12, "prompt_max": 20, "response_mean": 40, "response_max": 60}
+    with pytest.raises(ConfigError, match=r"raise model\.min_pixels"):
+        plan_of(["cluster=gpu1", "model=tiny"], "h100", tokens)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.max_pixels=null", "max_pixels"),
+        ("actor_rollout_ref.model.lora_rank=8", "lora_rank"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_before_it_runs(override, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan_of(["cluster=gpu1", "model=tiny", override], "h100")
+
+
+def test_a_gpu_that_does_not_exist_is_said_before_it_runs() -> None:
+    with pytest.raises(ConfigError, match="hardware=foo"):
+        plan_of(["cluster=gpu1", "model=tiny"], "foo")
+
+
 def test_planned_and_measured_stand_beside_each_other() -> None:
     tokens = {"prompt_mean": 200, "prompt_max": 220, "response_mean": 64, "response_max": 64}
     plan = plan_of(["cluster=gpu1", "model=tiny"], "h200", tokens)

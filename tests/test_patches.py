@@ -242,3 +242,19 @@ def test_half_precision_weights_leave_the_positions_alone(plugins, tmp_path: Pat
     for name, expected in exact.items():
         worst = np.abs(built[name].double().numpy() / expected - 1).max()
         assert (worst < 1e-6) == (plugins == "r1reward"), (name, worst)
+
+
+BACKENDS = """
+import torch, verl.workers.engine.fsdp.transformer_impl
+cuda = torch.backends.cuda
+print(cuda.cudnn_sdp_enabled(), cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled())
+"""
+
+
+@pytest.mark.parametrize(("plugins", "cudnn"), [("r1reward", False), ("none", True)])
+def test_training_goes_without_the_attention_that_plans_for_every_length(plugins, cudnn) -> None:
+    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins}
+    command = [sys.executable, "-c", BACKENDS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{cudnn} True True"

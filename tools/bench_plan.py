@@ -10,6 +10,7 @@ off than conf/plan.yaml says, or worse than a kept run's.
 import json
 import math
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -130,14 +131,29 @@ def lengths(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def plan_of(overrides: Sequence[str], hardware: str, tokens: Mapping[str, float]) -> Plan:
-    """Return the plan for what was run: its configuration, and the lengths that occurred."""
+def plan_of(
+    overrides: Sequence[str], hardware: str, tokens: Mapping[str, float] | None = None
+) -> Plan:
+    """Return the plan of a run: for the lengths that occurred, or for those that are assumed.
+
+    Raises:
+        ConfigError: for what cannot be planned, or not be compared.
+    """
     GlobalHydra.instance().clear()  # of this command, which has its configuration
     cfg = compose_config(overrides)
     cfg.run.dir = cfg.run.name = "bench"
     OmegaConf.resolve(cfg)
     settings = load_settings()
+    if cfg.data.max_pixels is None:
+        raise ConfigError("model.max_pixels: say how large an image is; a plan needs its tokens")
+    if tokens is None:
+        return plan_training(cfg, gpu(hardware), settings)
     images = settings.work.images * cfg.data.max_pixels // 28**2
+    if images > tokens["prompt_mean"]:
+        raise ConfigError(
+            f"model.max_pixels is {images} tokens, and a prompt had {tokens['prompt_mean']:.0f}: "
+            "images were smaller; raise model.min_pixels, or lower model.max_pixels"
+        )
     longest = tokens["prompt_max"] + tokens["response_max"]
     settings.work.update(
         text_tokens=tokens["prompt_mean"] - images,
@@ -217,11 +233,14 @@ def bench(cfg: DictConfig) -> None:
     """
     console, where = console_on(sys.stdout), here(_PACKAGES)
     hardware = cfg.hardware or hardware_here(where["gpus"])
-    out = Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S")
-    out.mkdir(parents=True)
+    if shutil.which("nvidia-smi") is None:
+        raise ConfigError("no nvidia-smi here, which tells what memory is in use")
     overrides = resolve_cluster(
         [*cfg.fixed, *cfg.training, f"data.steps={cfg.warm_up + cfg.steps}"]
     )
+    plan_of(overrides, hardware)  # or else say now what is wrong with it
+    out = Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S")
+    out.mkdir(parents=True)
     run = RunDir(out / "run")
     command = [sys.executable, "-m", "r1reward.train", *overrides, f"hydra.run.dir={run.root}"]
     console.print(" ".join(command[1:]), markup=False, soft_wrap=True)
@@ -249,9 +268,10 @@ def bench(cfg: DictConfig) -> None:
         )
         if abs(share) > allowed
     ]
-    conclude(console, out / "bench.json")
     if far:
         error(f"the plan is off by more than it says: {', '.join(far)}")
+    conclude(console, out / "bench.json")
+    if far:
         raise SystemExit(1)
 
 

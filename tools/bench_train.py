@@ -1,6 +1,6 @@
 """What the plug-in costs: ``python -m tools.bench_train``.
 
-Trains with verl as it comes (REINFORCE++, a trivial reward) and with StableReinforce, in turn, on
+Trains with verl's own REINFORCE++ (a trivial reward) and with StableReinforce, in turn, on
 the same prompts, model and batch, every answer as long as its limit. Seconds a step are wall-clock
 time between the lines that verl's own file tracker writes, so nothing of either is left out; verl's
 timers say which phase they went to.

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Logits in single precision at once, of all tokens together: 128 MiB, and few kernels.
 _AT_ONCE = 2**25
@@ -26,6 +27,7 @@ class _TokenLogProbs(torch.autograd.Function):  # type: ignore[misc]
         return chosen - normalizers
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         logits, labels, normalizers = ctx.saved_tensors
         [gradient] = gradients

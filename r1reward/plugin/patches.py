@@ -215,6 +215,19 @@ def windows_one_by_one(module: Any) -> None:
     registry.register("sdpa", sdpa)
 
 
+def a_plan_for_every_length(_module: Any) -> None:
+    """Torch 2.11 on Hopper and newer: cuDNN's attention first, which plans anew for every shape.
+
+    No two micro-batches have the same padded length, and a plan takes about half a second, forward,
+    recomputed and backward alike (measured on a B200: https://github.com/modelscope/FunASR/issues/3704;
+    aten/src/ATen/native/cudnn/MHA.cpp keeps one for each shape and thread). Training processes go
+    without it; torch's flash and memory-efficient kernels plan nothing.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def gloo_process_group(module: Any) -> None:
     """verl/utils/distributed.py:63,89: on a CPU the backend becomes "cpu:gloo,cpu:gloo".
 
@@ -325,6 +338,7 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("transfer_queue.interface", transfer_queue_namespace),
     ("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", windows_one_by_one),
     (_FSDP, rotary_precision),
+    (_FSDP, a_plan_for_every_length),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.distributed", gloo_process_group),
