@@ -1,11 +1,8 @@
 """Composes the configuration: verl's tree plus ours, without importing verl, torch or ray."""
 
-import functools
 import hashlib
 import importlib.util
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from r1reward.nvidia import count_gpus
 from r1reward.runs import RunDir
 
 REPO = Path(__file__).resolve().parent.parent
@@ -107,16 +105,6 @@ def detect_cluster(gpus: int, group: str = "cluster") -> str:
     sizes = [int(match[1]) for name in names if (match := re.match(r"gpu(\d+)$", name))]
     fitting = [size for size in sizes if size <= gpus]
     return f"gpu{max(fitting)}" if fitting else "cpu"
-
-
-@functools.cache
-def count_gpus() -> int:
-    """Return how many NVIDIA GPUs this machine has, without importing torch."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return 0
-    listing = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=30)
-    return listing.stdout.count("GPU ") if listing.returncode == 0 else 0
 
 
 def run_dir(root: str, experiment: str | None, resume: str | None) -> str:

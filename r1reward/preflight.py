@@ -15,11 +15,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from r1reward.config import ConfigError, count_gpus
+from r1reward.config import ConfigError
 from r1reward.data.shards import media_folder
 from r1reward.judges.hosted import HostedJudge
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.media import ImageError, check_media
+from r1reward.nvidia import count_gpus
 from r1reward.record import Media, Record, RecordError, scan_records
 from r1reward.rewards.judge_health import JudgeGuard
 from r1reward.secret import check_secrets

@@ -13,6 +13,7 @@ import psutil
 
 from r1reward.config import REPO
 from r1reward.data.shards import MANIFEST
+from r1reward.nvidia import ask
 from r1reward.rows import files_of
 
 _PACKAGES = (
@@ -48,15 +49,10 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """Return GPUs, cores and memory in words."""
-    names = gpus()
+    names = ask("name")
     parts = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     memory = psutil.virtual_memory().total / 2**30
     return ", ".join([*parts, f"{os.cpu_count()} CPU cores", f"{memory:.0f} GiB"])
-
-
-def gpus() -> list[str]:
-    """Return the name of each NVIDIA GPU."""
-    return (_said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()
 
 
 def data_hashes(data: Any) -> dict[str, str]:

@@ -137,9 +137,13 @@ def test_a_coin_rewards_whatever_the_answer() -> None:
 
 def test_memory_is_read_until_the_block_ends(tmp_path, monkeypatch) -> None:
     command = tmp_path / "nvidia-smi"
-    command.write_text("#!/bin/sh\nwhile true; do echo 1024; echo 2; sleep 0.02; done\n")
+    command.write_text(
+        "#!/bin/sh\nwhile true; do "
+        "echo 0, GPU-a, 1024; echo 1, GPU-b, 2; echo 2, GPU-c, 9; sleep 0.02; done\n"
+    )
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # another program has the third
     with watched(0.02) as samples:
         deadline = time.time() + 10
         while len(samples) < 4 and time.time() < deadline:

@@ -13,7 +13,8 @@ from test_train import MODEL, only_run
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval.compare import read_run
-from r1reward.config import REPO, count_gpus
+from r1reward.config import REPO
+from r1reward.nvidia import count_gpus
 from r1reward.runs import RunDir
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not count_gpus(), reason="needs a GPU")]
@@ -29,6 +30,7 @@ SMALL = (
     # A short run never earns back the time of capturing graphs.
     "actor_rollout_ref.rollout.enforce_eager=true",
 )
+FIRST = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 two_gpus = pytest.mark.skipif(count_gpus() < 2, reason="needs two GPUs")
 
 
@@ -108,7 +110,7 @@ def test_verl_hosts_the_judge_on_the_same_gpu(tmp_path: Path) -> None:
         *("run.judge_guard.max_failure_rate=null", "ray_kwargs.ray_init.num_gpus=2"),
         "reward.reward_model.rollout.gpu_memory_utilization=0.1",
         "reward.reward_model.rollout.max_model_len=4096",
-        CUDA_VISIBLE_DEVICES="0,0",
+        CUDA_VISIBLE_DEVICES=f"{FIRST},{FIRST}",
     )
     run = only_run(tmp_path)
     (metrics,) = (row["metrics"] for row in run.rows("train"))

@@ -9,7 +9,8 @@ import psutil
 import pytest
 import yaml
 
-from r1reward.config import REPO, count_gpus
+from r1reward.config import REPO
+from r1reward.nvidia import count_gpus
 from tools import doctor, show
 
 GIB = 1 << 30
@@ -121,7 +122,9 @@ def examine(monkeypatch, capsys, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
         if gpus:
             smi = tmp_path / "nvidia-smi"
-            smi.write_text("#!/bin/sh\n" + "".join(f"echo 'GPU {n}: X'\n" for n in range(gpus)))
+            smi.write_text(
+                "#!/bin/sh\n" + "".join(f"echo '{n}, GPU-{n}, X'\n" for n in range(gpus))
+            )
             smi.chmod(0o755)
         count_gpus.cache_clear()
         try:

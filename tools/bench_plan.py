@@ -26,6 +26,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
+from r1reward import nvidia
 from r1reward.command import error, run_command
 from r1reward.config import REPO, ConfigError, compose_config, resolve_cluster
 from r1reward.files import write_text
@@ -76,16 +77,16 @@ class Sample:
 @contextmanager
 def watched(every: float) -> Iterator[list[Sample]]:
     """Read the memory of every GPU, ``every`` so many seconds, until the block ends."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    command = [*nvidia.command("memory.used"), f"--loop-ms={round(1000 * every)}"]
     found: list[Sample] = []
-    command.append(f"--loop-ms={round(1000 * every)}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = process.stdout
         assert lines is not None
 
         def read() -> None:
             for line in lines:
-                found.append(Sample(time.time(), float(line) * 2**20))
+                for mib in nvidia.values([line]):
+                    found.append(Sample(time.time(), float(mib) * 2**20))
 
         reader = threading.Thread(target=read)
         reader.start()

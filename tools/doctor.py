@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from r1reward.config import REPO, count_gpus, detect_cluster
+from r1reward.config import REPO, detect_cluster
+from r1reward.nvidia import count_gpus
 from r1reward.progress import console_on
 from r1reward.tracking import has_wandb_key
 

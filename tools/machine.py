@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 
-from r1reward.provenance import gpus, revision
+from r1reward.nvidia import ask
+from r1reward.provenance import revision
 from tools.doctor import version
 
 
@@ -25,7 +26,7 @@ def here(packages: Sequence[str]) -> dict[str, Any]:
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
-        "gpus": gpus(),
+        "gpus": ask("name"),
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -16,8 +16,8 @@ from eval.judges._local import LocalJudge, checkpoint_dtype
 from eval.judges.base import Answer, Fault, Reply
 from eval.protocol import Call, Protocol
 from r1reward import janitor
-from r1reward.config import count_gpus
 from r1reward.media import ImageError
+from r1reward.nvidia import count_gpus
 
 # vLLM's CPU backend otherwise compiles at start, takes half of the memory, and binds one core; and
 # its threads wait for each other in loops that keep the preparation of prompts off the cores.
