@@ -39,7 +39,7 @@ OVERRIDES = $(EXPERIMENT) \
   $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow test-gpu lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow test-gpu lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ bench-train: $(READY) ## What the plug-in costs beside verl's own REINFORCE++: A
 
 bench-plan: $(READY) ## How far `make plan` is from a run, on GPUs: EXP, CLUSTER, MODEL, DATA, ARGS
 	@$(BIN)/python -m tools.bench_plan $(OVERRIDES)
+
+bench-update: $(READY) ## What patches save in an update without flash-attn: ARGS
+	@$(BIN)/python -m tools.bench_update $(ARGS)
 
 bench-compare: $(READY) ## A benchmark beside the kept one: FILE=.../bench.json, ARGS="--keep NAME"
 	@$(BIN)/python -m tools.benchmarks $(FILE) $(ARGS)

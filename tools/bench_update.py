@@ -1,0 +1,238 @@
+"""What the patches save in an update without flash-attn: ``python -m tools.bench_update``.
+
+Micro-batches forward and backward, activations recomputed, on one GPU, as ``make train`` computes
+them there but for sharding. The first contestant has none of ``r1reward/plugin/patches.py``, and
+each of the others one more. No two micro-batches are padded to the same length, as in training.
+"""
+
+import functools
+import json
+import runpy
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.table import Table
+
+from r1reward.command import run_command
+from r1reward.config import ConfigError
+from r1reward.files import write_text
+from r1reward.plan import gpus
+from r1reward.plan.model import model_of
+from r1reward.progress import console_on
+from tools.benchmarks import Figure, conclude, content
+from tools.machine import here
+
+_PACKAGES = ("verl", "torch", "transformers")
+# In this order, each beside those before it.
+CONTESTANTS = ("no patch", "windows together", "no cuDNN plans", "log-probs by rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A micro-batch on the device.
+
+    Attributes:
+        inputs: arguments of the model; ``input_ids`` int64 (sequences, longest), padded right.
+        tokens: of all its sequences, images included, padding not.
+    """
+
+    inputs: dict[str, Any]
+    tokens: int
+
+
+def batch(cfg: DictConfig, model: Any, number: int) -> Batch:
+    """Return the micro-batch of this number; all of one configuration are the same every time."""
+    import torch
+
+    config, device = model.config, model.device
+    image = int(cfg.image[0] * cfg.image[1]) // config.vision_config.spatial_merge_size**2
+    texts = [cfg.tokens - 2 * (number * cfg.sequences + row) for row in range(cfg.sequences)]
+    if min(texts) < 2:
+        raise ConfigError("tokens: too few for so many sequences and micro-batches")
+    random = torch.Generator(device).manual_seed(number)
+    shape = (cfg.sequences, image + max(texts))
+    draw = functools.partial(torch.randint, device=device, generator=random)
+    ids = draw(min(1000, config.image_token_id), shape)
+    ids[:, :image] = config.image_token_id
+    lengths = torch.tensor(texts, device=device).unsqueeze(1) + image
+    places = torch.arange(shape[1], device=device)
+    mask = (places < lengths).long()
+    patch = config.vision_config
+    values = patch.in_channels * patch.temporal_patch_size * patch.patch_size**2
+    pixels = (cfg.sequences * int(cfg.image[0] * cfg.image[1]), values)
+    inputs = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": places.expand(4, *shape),  # one of text, three of M-RoPE
+        "pixel_values": torch.randn(pixels, device=device, generator=random, dtype=model.dtype),
+        "image_grid_thw": torch.tensor([[1, *cfg.image]] * cfg.sequences, device=device),
+    }
+    return Batch(inputs, int(lengths.sum()))
+
+
+def passes(model: Any, given: Batch, log_probs: Callable[..., Any]) -> Any:
+    """Return the sum of all tokens' log-probs, a scalar; its gradient has been computed."""
+    logits = model(**given.inputs, use_cache=False).logits[:, :-1]
+    labels = given.inputs["input_ids"][:, 1:]
+    found = log_probs(logits.flatten(0, 1), labels.flatten())
+    total = (found * given.inputs["attention_mask"][:, 1:].flatten()).sum()
+    total.backward()
+    return total.detach()
+
+
+def verls_log_probs() -> Callable[..., Any]:
+    """Return verl's function as it is without the patch: from a second copy of its module."""
+    from verl.utils import torch_functional
+
+    found: Callable[..., Any] = runpy.run_path(torch_functional.__file__)["logprobs_from_logits_v2"]
+    return found
+
+
+@contextmanager
+def patched(contestant: str) -> Iterator[Callable[..., Any]]:
+    """Have the patches up to that of ``contestant``, and no more; yields its log-probs."""
+    import torch
+    from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
+
+    from r1reward.plugin.log_probs import token_log_probs
+
+    rank = CONTESTANTS.index(contestant)
+    attention, cudnn = modeling.Qwen2_5_VLVisionAttention, torch.backends.cuda.cudnn_sdp_enabled()
+    together = attention.forward
+    attention.forward = together if rank >= 1 else together.__wrapped__
+    torch.backends.cuda.enable_cudnn_sdp(rank < 2)
+    try:
+        yield token_log_probs if rank >= 3 else verls_log_probs()
+    finally:
+        attention.forward = together
+        torch.backends.cuda.enable_cudnn_sdp(cudnn)
+
+
+def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], list[int]]:
+    """Return seconds and tokens of each timed micro-batch."""
+    seconds, tokens = [], []
+    with patched(contestant) as log_probs:
+        for number in range(cfg.warm_up + cfg.batches):
+            given = batch(cfg, model, number)
+            _wait(model)
+            began = time.perf_counter()
+            passes(model, given, log_probs)
+            _wait(model)
+            model.zero_grad()
+            seconds.append(time.perf_counter() - began)
+            tokens.append(given.tokens)
+    return seconds[cfg.warm_up :], tokens[cfg.warm_up :]
+
+
+def _wait(model: Any) -> None:
+    import torch
+
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def profile(cfg: DictConfig, model: Any) -> tuple[Table, float]:
+    """Return what takes the GPU's time in one micro-batch with all patches, and their sum."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    given = batch(cfg, model, cfg.warm_up + cfg.batches)
+    on = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    with patched(CONTESTANTS[-1]) as log_probs, profiler(activities=on) as found:
+        passes(model, given, log_probs)
+        _wait(model)
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_device_time_total)
+    total = sum(row.self_device_time_total for row in rows) / 1e6
+    table = Table(title=f"one micro-batch, {total:.2f} s of the GPU", title_justify="left")
+    for column in ("operation", "seconds", "calls"):
+        table.add_column(column, justify="left" if column == "operation" else "right")
+    for row in rows[: cfg.operations]:
+        table.add_row(row.key[:60], f"{row.self_device_time_total / 1e6:.3f}", str(row.count))
+    return table, total
+
+
+def build(cfg: DictConfig) -> Any:
+    """Return a model of the dimensions given, of random weights, as the GPU profiles train it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    import r1reward.plugin  # noqa: F401  (the patches)
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    with torch.device(device if cfg.device == "auto" else cfg.device):
+        model = AutoModelForImageTextToText.from_config(
+            AutoConfig.from_pretrained(cfg.model_path),
+            dtype=torch.bfloat16,
+            attn_implementation="sdpa",
+        )
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model.train()
+
+
+def reached(cfg: DictConfig, tokens: Sequence[int], seconds: Sequence[float]) -> float:
+    """Return FLOP/s by the plan's count: four passes forward, padding not counted."""
+    model = model_of(cfg.model_path)
+    image = cfg.sequences * model.image_tokens(cfg.image[0] * cfg.image[1] * 14**2)
+    mean = statistics.mean(tokens)
+    flops = 4 * model.forward_flops(mean, image, mean / cfg.sequences)
+    return float(flops / statistics.median(seconds))
+
+
+def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], peak: float) -> Table:
+    """Return a row for each contestant."""
+    machine = ", ".join([*where["gpus"], where["cpu"], f"{where['cores']} cores", where["date"]])
+    shown = Table(title=machine, title_justify="left", title_style="bold")
+    for column in ("each beside those above", "s a micro-batch", "all", "of the first", "of peak"):
+        shown.add_column(column, justify="left" if column.startswith("each") else "right")
+    first = next(iter(found.values()))["median_s"]
+    for name, one in found.items():
+        every = " ".join(f"{second:.2f}" for second in one["seconds"])
+        share = f"{one['flops'] / peak:.1%}" if peak else "-"
+        ratio = f"{one['median_s'] / first:.0%}"
+        shown.add_row(name, f"{one['median_s']:.3f}", every, ratio, share)
+    return shown
+
+
+def bench(cfg: DictConfig) -> None:
+    """Time every contestant, then look where the time of the last one goes."""
+    console, where = console_on(sys.stdout), here(_PACKAGES)
+    model = build(cfg)
+    found: dict[str, dict[str, Any]] = {}
+    for contestant in CONTESTANTS:
+        seconds, tokens = timed(cfg, model, contestant)
+        found[contestant] = {
+            "seconds": seconds,
+            "median_s": statistics.median(seconds),
+            "flops": reached(cfg, tokens, seconds),
+        }
+    names = f" {where['gpus'][0].lower()} " if where["gpus"] else ""
+    peak = next((one.flops for name, one in gpus().items() if f" {name} " in names), 0.0)
+    console.print(table(found, where, peak))
+    if model.device.type == "cuda":
+        operations, busy = profile(cfg, model)
+        console.print(operations)
+        found[CONTESTANTS[-1]]["gpu_s"] = busy
+    figures = {
+        f"{name}, s a micro-batch": Figure(one["median_s"], 0.15) for name, one in found.items()
+    }
+    out = Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S") / "bench.json"
+    result = content("update", cfg, where, figures, contestants=found)
+    write_text(out, json.dumps(result, indent=1) + "\n")
+    conclude(console, out)
+
+
+def main() -> None:
+    """Run the command."""
+    run_command("bench_update", bench)
+
+
+if __name__ == "__main__":
+    main()
