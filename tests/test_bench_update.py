@@ -26,11 +26,16 @@ def model(cfg):
     return build(cfg)
 
 
-def test_no_two_micro_batches_or_sequences_have_one_length(cfg, model) -> None:
-    masks = [batch(cfg, model, number).inputs["attention_mask"].sum(1) for number in (0, 1)]
-    image = 8 * 12 // 4
-    assert torch.cat(masks).tolist() == [image + 40 - 2 * place for place in range(6)]
-    assert batch(cfg, model, 1).tokens == 3 * image + 34 + 32 + 30
+def test_micro_batches_are_of_different_lengths_and_images(cfg, model) -> None:
+    first, second = (batch(cfg, model, number) for number in (0, 1))
+    # 8 x 12 patches, or two rows fewer; then two columns fewer: four patches are a token
+    assert first.inputs["image_grid_thw"].tolist() == [[1, 8, 12], [1, 6, 12], [1, 8, 12]]
+    assert second.inputs["image_grid_thw"].tolist() == [[1, 8, 10], [1, 6, 10], [1, 8, 10]]
+    assert first.inputs["attention_mask"].sum(1).tolist() == [24 + 40, 18 + 38, 24 + 36]
+    assert second.inputs["attention_mask"].sum(1).tolist() == [20 + 34, 15 + 32, 20 + 30]
+    assert (second.images, second.tokens) == (55, 55 + 96)
+    image = second.inputs["input_ids"] == model.config.image_token_id
+    assert image.sum(1).tolist() == [20, 15, 20]
 
 
 def test_contestants_compute_the_same_and_leave_no_trace(cfg, model) -> None:

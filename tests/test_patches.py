@@ -245,7 +245,7 @@ def test_half_precision_weights_leave_the_positions_alone(plugins, tmp_path: Pat
 
 
 BACKENDS = """
-import torch, verl.workers.engine.fsdp.transformer_impl
+import torch, verl, transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 cuda = torch.backends.cuda
 print(cuda.cudnn_sdp_enabled(), cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled())
 """

@@ -2,16 +2,16 @@
 
 Micro-batches forward and backward, activations recomputed, on one GPU, as ``make train`` computes
 them there but for sharding. The first contestant has none of ``r1reward/plugin/patches.py``, and
-each of the others one more. No two micro-batches are padded to the same length, as in training.
+each of the others one more. No two micro-batches are padded to the same length, or have images of
+the same sizes, as in training.
 """
 
-import functools
 import json
 import runpy
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,40 +41,47 @@ class Batch:
     Attributes:
         inputs: arguments of the model; ``input_ids`` int64 (sequences, longest), padded right.
         tokens: of all its sequences, images included, padding not.
+        images: those of its images.
     """
 
     inputs: dict[str, Any]
     tokens: int
+    images: int
 
 
 def batch(cfg: DictConfig, model: Any, number: int) -> Batch:
     """Return the micro-batch of this number; all of one configuration are the same every time."""
     import torch
 
-    config, device = model.config, model.device
-    image = int(cfg.image[0] * cfg.image[1]) // config.vision_config.spatial_merge_size**2
+    vision, device = model.config.vision_config, model.device
+    merge = vision.spatial_merge_size
+    grids = [
+        (1, cfg.image[0] - merge * (row % 2), cfg.image[1] - merge * number)
+        for row in range(cfg.sequences)
+    ]
+    images = [down * across // merge**2 for _, down, across in grids]
     texts = [cfg.tokens - 2 * (number * cfg.sequences + row) for row in range(cfg.sequences)]
-    if min(texts) < 2:
-        raise ConfigError("tokens: too few for so many sequences and micro-batches")
+    if min(texts) < 2 or min(images) < 1:
+        raise ConfigError("tokens, image: too small for so many sequences and micro-batches")
+    lengths = [image + text for image, text in zip(images, texts, strict=True)]
     random = torch.Generator(device).manual_seed(number)
-    shape = (cfg.sequences, image + max(texts))
-    draw = functools.partial(torch.randint, device=device, generator=random)
-    ids = draw(min(1000, config.image_token_id), shape)
-    ids[:, :image] = config.image_token_id
-    lengths = torch.tensor(texts, device=device).unsqueeze(1) + image
+    shape = (cfg.sequences, max(lengths))
+    ids = torch.randint(
+        min(1000, model.config.image_token_id), shape, device=device, generator=random
+    )
     places = torch.arange(shape[1], device=device)
-    mask = (places < lengths).long()
-    patch = config.vision_config
-    values = patch.in_channels * patch.temporal_patch_size * patch.patch_size**2
-    pixels = (cfg.sequences * int(cfg.image[0] * cfg.image[1]), values)
+    ids[places < torch.tensor(images, device=device).unsqueeze(1)] = model.config.image_token_id
+    pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     inputs = {
         "input_ids": ids,
-        "attention_mask": mask,
+        "attention_mask": (places < torch.tensor(lengths, device=device).unsqueeze(1)).long(),
         "position_ids": places.expand(4, *shape),  # one of text, three of M-RoPE
-        "pixel_values": torch.randn(pixels, device=device, generator=random, dtype=model.dtype),
-        "image_grid_thw": torch.tensor([[1, *cfg.image]] * cfg.sequences, device=device),
+        "pixel_values": torch.randn(
+            (merge**2 * sum(images), pixels), device=device, generator=random, dtype=model.dtype
+        ),
+        "image_grid_thw": torch.tensor(grids, device=device),
     }
-    return Batch(inputs, int(lengths.sum()))
+    return Batch(inputs, sum(lengths), sum(images))
 
 
 def passes(model: Any, given: Batch, log_probs: Callable[..., Any]) -> Any:
@@ -115,9 +122,12 @@ def patched(contestant: str) -> Iterator[Callable[..., Any]]:
         torch.backends.cuda.enable_cudnn_sdp(cudnn)
 
 
-def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], list[int]]:
-    """Return seconds and tokens of each timed micro-batch."""
-    seconds, tokens = [], []
+def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], list[float]]:
+    """Return seconds and FLOP/s of each timed micro-batch.
+
+    By the plan's count: four passes forward, padding not counted.
+    """
+    seconds, reached, size = [], [], model_of(cfg.model_path)
     with patched(contestant) as log_probs:
         for number in range(cfg.warm_up + cfg.batches):
             given = batch(cfg, model, number)
@@ -127,8 +137,9 @@ def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], li
             _wait(model)
             model.zero_grad()
             seconds.append(time.perf_counter() - began)
-            tokens.append(given.tokens)
-    return seconds[cfg.warm_up :], tokens[cfg.warm_up :]
+            flops = size.forward_flops(given.tokens, given.images, given.tokens / cfg.sequences)
+            reached.append(4 * flops / seconds[-1])
+    return seconds[cfg.warm_up :], reached[cfg.warm_up :]
 
 
 def _wait(model: Any) -> None:
@@ -140,6 +151,7 @@ def _wait(model: Any) -> None:
 
 def profile(cfg: DictConfig, model: Any) -> tuple[Table, float]:
     """Return what takes the GPU's time in one micro-batch with all patches, and their sum."""
+    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
@@ -148,12 +160,13 @@ def profile(cfg: DictConfig, model: Any) -> tuple[Table, float]:
     with patched(CONTESTANTS[-1]) as log_probs, profiler(activities=on) as found:
         passes(model, given, log_probs)
         _wait(model)
-    rows = sorted(found.key_averages(), key=lambda row: -row.self_device_time_total)
+    kernels = [row for row in found.key_averages() if row.device_type == DeviceType.CUDA]
+    rows = sorted(kernels, key=lambda row: -row.self_device_time_total)
     total = sum(row.self_device_time_total for row in rows) / 1e6
     table = Table(title=f"one micro-batch, {total:.2f} s of the GPU", title_justify="left")
-    for column in ("operation", "seconds", "calls"):
-        table.add_column(column, justify="left" if column == "operation" else "right")
-    for row in rows[: cfg.operations]:
+    for column in ("kernel", "seconds", "calls"):
+        table.add_column(column, justify="left" if column == "kernel" else "right")
+    for row in rows[: cfg.kernels]:
         table.add_row(row.key[:60], f"{row.self_device_time_total / 1e6:.3f}", str(row.count))
     return table, total
 
@@ -177,15 +190,6 @@ def build(cfg: DictConfig) -> Any:
     return model.train()
 
 
-def reached(cfg: DictConfig, tokens: Sequence[int], seconds: Sequence[float]) -> float:
-    """Return FLOP/s by the plan's count: four passes forward, padding not counted."""
-    model = model_of(cfg.model_path)
-    image = cfg.sequences * model.image_tokens(cfg.image[0] * cfg.image[1] * 14**2)
-    mean = statistics.mean(tokens)
-    flops = 4 * model.forward_flops(mean, image, mean / cfg.sequences)
-    return float(flops / statistics.median(seconds))
-
-
 def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], peak: float) -> Table:
     """Return a row for each contestant."""
     machine = ", ".join([*where["gpus"], where["cpu"], f"{where['cores']} cores", where["date"]])
@@ -207,18 +211,18 @@ def bench(cfg: DictConfig) -> None:
     model = build(cfg)
     found: dict[str, dict[str, Any]] = {}
     for contestant in CONTESTANTS:
-        seconds, tokens = timed(cfg, model, contestant)
+        seconds, reached = timed(cfg, model, contestant)
         found[contestant] = {
             "seconds": seconds,
             "median_s": statistics.median(seconds),
-            "flops": reached(cfg, tokens, seconds),
+            "flops": statistics.median(reached),
         }
     names = f" {where['gpus'][0].lower()} " if where["gpus"] else ""
     peak = next((one.flops for name, one in gpus().items() if f" {name} " in names), 0.0)
     console.print(table(found, where, peak))
     if model.device.type == "cuda":
-        operations, busy = profile(cfg, model)
-        console.print(operations)
+        kernels, busy = profile(cfg, model)
+        console.print(kernels)
         found[CONTESTANTS[-1]]["gpu_s"] = busy
     figures = {
         f"{name}, s a micro-batch": Figure(one["median_s"], 0.15) for name, one in found.items()

@@ -327,6 +327,7 @@ def _installed(name: str) -> bool:
     return True
 
 
+_QWEN = "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"
 _FSDP = "verl.workers.engine.fsdp.transformer_impl"
 _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.tensordict_utils", equal_length_positions),
@@ -336,9 +337,9 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
     ("verl.trainer.sft_trainer", sft_journal),
     ("transfer_queue.interface", transfer_queue_namespace),
-    ("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", windows_one_by_one),
+    (_QWEN, windows_one_by_one),
+    (_QWEN, a_plan_for_every_length),
     (_FSDP, rotary_precision),
-    (_FSDP, a_plan_for_every_length),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.distributed", gloo_process_group),

@@ -175,9 +175,15 @@ def train(
     return float(loss.detach())
 
 
+_POSITIONED = ("input_ids", "mm_token_type_ids", "image_grid_thw", "attention_mask")
+
+
 def response_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
     """Return the mean cross entropy of the response tokens (nats); on a GPU, in mixed precision."""
+    # here, in small tensors row by row: on a GPU every row would be waited for
+    positions, _ = model.model.get_rope_index(**{name: batch[name] for name in _POSITIONED})
     inputs = {name: value.to(model.device) for name, value in batch.items()}
+    inputs["position_ids"] = positions.to(model.device)
     labels = inputs.pop("labels")[:, 1:]
     learned, kind = labels != -100, model.device.type
     with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
