@@ -64,7 +64,7 @@ def test_the_plan_is_for_the_lengths_that_occurred() -> None:
     overrides = ["cluster=gpu1", "model=tiny", "logging=local"]
     tokens = {"prompt_mean": 200, "prompt_max": 220, "response_mean": 40, "response_max": 60}
     short = plan_of(overrides, "h100", tokens)
-    long = plan_of(overrides, "h100", tokens | {"response_mean": 60})
+    long = plan_of(overrides, "h100", tokens | {"response_mean": 60, "response_max": 90})
     assert short.seconds["generation"] < long.seconds["generation"]
     assert short.gpu.name == "h100"
 

@@ -134,6 +134,13 @@ def test_forward_flops_are_twice_the_weights_a_token() -> None:
     assert model_of(SEVEN).forward_flops(1000, 0, 0) == expected
 
 
+def test_layers_give_on_states_and_mlp_in_half_precision() -> None:
+    model = model_of(SEVEN)
+    text = 2 * 1000 * 28 * (3584 + 18_944)
+    assert model.activation_bytes(1000, 0) == text
+    assert model.activation_bytes(1000, 100) == text + 2 * 400 * 32 * (1280 + 3420)
+
+
 # --- memory ---------------------------------------------------------------------------------------
 
 
@@ -149,14 +156,14 @@ def test_states_of_7b_on_eight_gpus() -> None:
 
 def test_logits_of_a_full_micro_batch() -> None:
     planned = plan()
-    logits = 16_384 * 1.2 * 152_064 * 1.1  # padding, and blocks lost by the allocator
+    logits = 16_384 * 1.2 * 152_064 * 1.2  # padding, and blocks lost by the allocator
     assert planned.bytes["old log-probs"]["logits, or a layer"] == pytest.approx(10 * logits)
     assert planned.bytes["update"]["logits, or a layer"] == pytest.approx(6 * logits)
     assert planned.bytes["reference"]["logits, or a layer"] == pytest.approx(4 * logits)
     packed = plan("actor_rollout_ref.model.use_remove_padding=true").bytes["update"]
     # a layer that is computed again is larger than logits in bfloat16, once and without padding
-    layer = 1.5 * 16_384 * 2 * (8 * 3584 + 4 * 18_944) * 1.1
-    assert packed["logits, or a layer"] == pytest.approx(max(layer, 2 * 16_384 * 152_064 * 1.1))
+    layer = 1.5 * 16_384 * 2 * (8 * 3584 + 4 * 18_944) * 1.2
+    assert packed["logits, or a layer"] == pytest.approx(max(layer, 2 * 16_384 * 152_064 * 1.2))
 
 
 def test_the_engine_takes_its_share_of_the_gpu() -> None:
@@ -315,16 +322,17 @@ def test_generation_is_near_what_was_measured(name, load, measured) -> None:
     assert seconds == pytest.approx(measured, rel=0.3)
 
 
-def test_a_step_of_7b_is_near_what_was_measured() -> None:
-    """Memory as it was planned before the run; time was fitted to it."""
-    kept = json.loads((KEPT / "plan_7b_2xh200.json").read_text())
+@pytest.mark.parametrize("size", ["7b", "3b"])
+def test_a_step_is_near_what_was_measured(size) -> None:
+    """Time and the share lost by the allocator were fitted to both runs, all else was not."""
+    kept = json.loads((KEPT / f"plan_{size}_2xh200.json").read_text())
     settings = kept["settings"]
     # the folder of the model is not here; its dimensions are
     given = [item for item in settings["training"] if ".model.path=" not in item]
     planned = plan_of([*settings["fixed"], *given], "h200", kept["tokens"])
     *phases, step = kept["rows"]
     assert planned.peak == ("generation", pytest.approx(step["bytes"], rel=0.15))
-    assert sum(planned.seconds.values()) == pytest.approx(step["seconds"], rel=0.3)
+    assert sum(planned.seconds.values()) == pytest.approx(step["seconds"], rel=0.15)
     for phase in phases:
         assert planned.seconds[phase["phase"]] == pytest.approx(phase["seconds"], rel=0.3)
         if phase["phase"] != "reference":  # where what earlier phases left is not given back
@@ -357,13 +365,13 @@ def test_slower_links_and_gpus_take_longer() -> None:
     assert hours == sorted(hours)
 
 
-def test_flash_attn_saves_padding_and_does_more_of_what_the_gpu_can() -> None:
+def test_flash_attn_saves_what_padding_costs() -> None:
     before, after = (
         plan(*given).seconds["update"] - SETTINGS.fixed.phase
         for given in ((), ("actor_rollout_ref.model.use_remove_padding=true",))
     )
     # images are not padded
-    assert before / after == pytest.approx(1.2 * 0.35 / 0.33, rel=0.05)
+    assert 1.1 < before / after < 1.2
 
 
 def test_votes_share_the_reading_of_a_prompt() -> None:

@@ -74,8 +74,9 @@ def generate(engine: Engine, load: Load, model: Model, gpu: Gpu, settings: DictC
     bandwidth = engine.gpus * gpu.bandwidth * spent.answer_bandwidth
     overhead = spent.step_ms + (spent.eager_layer_ms * model.layers if engine.eager else 0)
     overhead += spent.tensor_parallel_step_ms if engine.gpus > 1 else 0
-    step = model.parameters * engine.weight_bytes / bandwidth + overhead / 1e3
+    weights = model.parameters * engine.weight_bytes / bandwidth + overhead / 1e3
     cache = (load.prompt + load.response / 2) * model.kv_bytes / bandwidth
-    steps = asked * load.response / at_once
-    alone = (load.longest - load.response) * step
-    return float(prefill + steps * (step + at_once * cache) + alone)
+    least = spent.least_step_ms / 1e3
+    steps = asked * load.response / at_once * max(least, weights + at_once * cache)
+    alone = (load.longest - load.response) * max(least, weights)
+    return float(prefill + steps + alone)

@@ -129,6 +129,17 @@ class Model:
         """Return the tokens that an image of so many pixels is for the text layers."""
         return pixels // (self.patch * self.merge) ** 2
 
+    def activation_bytes(self, tokens: float, image_tokens: float) -> float:
+        """Return the bytes that all layers give on in one forward pass: states and MLP, bfloat16.
+
+        Args:
+            tokens: of all sequences, image tokens among them.
+            image_tokens: of these.
+        """
+        text = tokens * self.layers * (self.hidden + self.mlp)
+        patches = image_tokens * self.merge**2
+        return _HALF * (text + patches * self.depth * (self.width + self.vision_mlp))
+
     def forward_flops(self, tokens: float, image_tokens: float, length: float) -> float:
         """Return the FLOPs of one forward pass with logits for every token.
 

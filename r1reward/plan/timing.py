@@ -73,12 +73,11 @@ def update(
     spent = settings.efficiency
     tokens = setup.sequences * lengths.sequence / setup.gpus
     passes = 4 if setup.checkpointing else 3
-    flops = passes * _flops(model, tokens, lengths)
     batches = math.ceil(tokens / setup.update.tokens)
     gathers = batches * (2 if setup.reshard else 1) * setup.compute_bytes * model.parameters
     scatters = (1 if setup.unsharded_gradients else batches) * REDUCED * model.parameters
     seconds = max(
-        flops / (gpu.flops * _reached(setup, spent.train_flops)),
+        passes * _computed(model, gpu, lengths, settings, tokens),
         _linked(setup, gpu, settings, gathers + scatters),
     )
     if setup.on_host:
@@ -96,21 +95,22 @@ def _forward(
     gathers = batches * setup.compute_bytes * model.parameters
     shard = batches * host_bytes * model.parameters / setup.shards
     seconds = max(
-        _flops(model, tokens, lengths) / (gpu.flops * _reached(setup, spent.forward_flops)),
+        _computed(model, gpu, lengths, settings, tokens),
         _linked(setup, gpu, settings, gathers),
         shard / (gpu.host * spent.link),
     )
     return float(seconds + settings.fixed.phase)
 
 
-def _flops(model: Model, tokens: float, lengths: Lengths) -> float:
+def _computed(
+    model: Model, gpu: Gpu, lengths: Lengths, settings: DictConfig, tokens: float
+) -> float:
+    """Seconds of one forward pass: matrix products, and between them what memory decides."""
+    spent, images = settings.efficiency, tokens * lengths.image_share
     padded = tokens * lengths.padding
-    return model.forward_flops(padded, tokens * lengths.image_share, lengths.sequence)
-
-
-def _reached(setup: Training, efficiency: DictConfig) -> float:
-    """Return the share of peak FLOP/s: flash-attn, which packing needs, decides it."""
-    return float(efficiency.padded if setup.padded else efficiency.packed)
+    products = model.forward_flops(padded, images, lengths.sequence)
+    moved = spent.crossings * model.activation_bytes(padded, images)
+    return float(products / (gpu.flops * spent.product_flops) + moved / gpu.bandwidth)
 
 
 def _linked(setup: Training, gpu: Gpu, settings: DictConfig, size: float) -> float:
