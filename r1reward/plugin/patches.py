@@ -218,11 +218,11 @@ def windows_one_by_one(module: Any) -> None:
 def a_plan_for_every_length(_module: Any) -> None:
     """Torch 2.11 on Hopper and newer: cuDNN's attention first, which plans anew for every shape.
 
-    aten/src/ATen/native/cudnn/MHA.cpp keeps a plan for each shape and thread, and no two batches have
-    as many windows, or the same padded length. On an H200 a small model's 450 steps of images took
-    98 s without it, and more than 290 s with it (recipes/benchmarks); elsewhere half a second a plan
-    was measured (https://github.com/modelscope/FunASR/issues/3704). Processes that hold the model go
-    without; torch's flash and memory-efficient kernels plan nothing.
+    aten/src/ATen/native/cudnn/MHA.cpp keeps a plan for each shape and thread, and no two batches
+    have as many windows, or the same padded length. On an H200 a small model's 450 steps of images
+    took 98 s without it, and more than 290 s with it (recipes/benchmarks); half a second a plan was
+    measured elsewhere (https://github.com/modelscope/FunASR/issues/3704). Processes that hold the
+    model go without; torch's flash and memory-efficient kernels plan nothing.
     """
     import torch
 
