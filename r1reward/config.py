@@ -12,7 +12,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.nvidia import count_gpus
 from r1reward.runs import RunDir
 
 REPO = Path(__file__).resolve().parent.parent
@@ -95,6 +94,8 @@ def resolve_cluster(overrides: Sequence[str], group: str = "cluster") -> list[st
     chosen = [item for item in overrides if item.startswith(f"{group}=")]
     if chosen and chosen[-1] != f"{group}=auto":
         return list(overrides)
+    from r1reward.nvidia import count_gpus  # whose errors are those of this module
+
     kept = [item for item in overrides if not item.startswith(f"{group}=")]
     return [*kept, f"{group}={detect_cluster(count_gpus(), group)}"]
 

@@ -1,46 +1,50 @@
-"""What nvidia-smi says of the NVIDIA GPUs that this process may use, without importing torch."""
+"""The NVIDIA GPUs that this process may use, by nvidia-smi, without importing torch."""
 
 import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
 
-_SECONDS = 30.0  # of nvidia-smi, which loads the driver where nothing else holds it
+from r1reward.config import ConfigError
 
-
-def command(field: str) -> list[str]:
-    """Return the command that prints ``field`` of every GPU, in lines for :func:`values`."""
-    return ["nvidia-smi", f"--query-gpu=index,uuid,{field}", "--format=csv,noheader,nounits"]
-
-
-def values(lines: Iterable[str]) -> list[str]:
-    """Return the field in each line of a GPU that CUDA_VISIBLE_DEVICES names; unset, it is all.
-
-    Parts of a GPU (MIG) are not listed by nvidia-smi: where one is named, all GPUs are.
-    """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    chosen = None if named is None or "MIG-" in named else [one.strip() for one in named.split(",")]
-    found = []
-    for line in lines:
-        index, uuid, value = line.strip().split(", ", 2)
-        if chosen is None or any(index == one or (one and uuid.startswith(one)) for one in chosen):
-            found.append(value)
-    return found
+_SECONDS = 60.0  # of nvidia-smi, which loads the driver where nothing else holds it
 
 
 def ask(field: str) -> list[str]:
-    """Return ``field`` of every GPU; nothing where there is no NVIDIA GPU, or no answer."""
+    """Return ``field`` of each GPU that this process may use; nothing where there is no driver.
+
+    CUDA_VISIBLE_DEVICES chooses them, in its order and up to the first that is not there, as CUDA
+    reads it. nvidia-smi does not list parts of a GPU (MIG): where one is named, all GPUs count.
+
+    Raises:
+        ConfigError: when nvidia-smi does not answer.
+    """
     if shutil.which("nvidia-smi") is None:
         return []
+    command = ["nvidia-smi", f"--query-gpu=index,uuid,{field}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command(field), capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
-        return []
-    return values(done.stdout.splitlines()) if done.returncode == 0 else []
+        raise ConfigError(
+            f"nvidia-smi did not answer in {_SECONDS:.0f} s: see that it does, or name the machine "
+            "with cluster=..."
+        ) from None
+    lines = [line.split(", ", 2) for line in done.stdout.splitlines()]
+    rows = [line for line in lines if len(line) == 3]  # beside what it warns of
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if done.returncode or named is None or "MIG-" in named:
+        return [] if done.returncode else [value for *_, value in rows]
+    found: dict[str, str] = {}
+    for name in map(str.strip, named.split(",")):
+        fitting = [row for row in rows if row[0] == name or (name and row[1].startswith(name))]
+        if not fitting:
+            break
+        [index, _, value], *_ = fitting
+        found[index] = value
+    return list(found.values())
 
 
 @functools.cache
 def count_gpus() -> int:
-    """Return how many NVIDIA GPUs there are."""
+    """Return how many GPUs this process may use."""
     return len(ask("name"))

@@ -43,6 +43,7 @@ def preflight(cfg: Any) -> None:
     check_plugin()
     check_secrets(cfg)
     check_model("actor_rollout_ref.model.path", str(cfg.actor_rollout_ref.model.path))
+    check_engine("actor_rollout_ref.rollout", cfg.actor_rollout_ref.rollout)
     _check_reward(cfg)
     for key in ("train_files", "val_files"):
         _check_data(key, cfg.data[key], cfg.data.media_root)
@@ -76,6 +77,18 @@ def check_model(key: str, path: str) -> None:
             raise ConfigError(f"{key}={path}: no .safetensors weights there.")
 
 
+def check_engine(key: str, rollout: Any) -> None:
+    """Refuse an engine over several GPUs whose only worker lives in the engine process."""
+    backend = OmegaConf.select(rollout, "engine_kwargs.vllm.distributed_executor_backend")
+    gpus = int(rollout.tensor_model_parallel_size)
+    if backend == "uni" and gpus > 1:
+        raise ConfigError(
+            f"{key}.tensor_model_parallel_size={gpus} needs a process for each GPU: set "
+            f"{key}.engine_kwargs.vllm.distributed_executor_backend=mp, or choose a cluster "
+            "profile for several GPUs."
+        )
+
+
 def _check_reward(cfg: Any) -> None:
     """Build what the reward processes will build, to hear now what is wrong with it."""
     try:
@@ -93,6 +106,7 @@ def _check_reward(cfg: Any) -> None:
         )
     if wanted:
         check_model("judge.model", str(cfg.judge.model))
+        check_engine("reward.reward_model.rollout", server.rollout)
         _check_judge_server(cfg, server)
     elif isinstance(judge, OpenAIJudge) and not asyncio.run(_reachable(judge)):
         raise ConfigError(

@@ -137,18 +137,22 @@ def test_a_coin_rewards_whatever_the_answer() -> None:
 
 def test_memory_is_read_until_the_block_ends(tmp_path, monkeypatch) -> None:
     command = tmp_path / "nvidia-smi"
+    # the memory of GPU n is n; of those asked for, again and again
     command.write_text(
-        "#!/bin/sh\nwhile true; do "
-        "echo 0, GPU-a, 1024; echo 1, GPU-b, 2; echo 2, GPU-c, 9; sleep 0.02; done\n"
+        "#!/bin/sh\n"
+        "case $1 in\n"
+        "--id=*) while true; do echo ${1#--id=} | tr , '\\n'; sleep 0.02; done;;\n"
+        "*) for n in 3 4 5; do echo $n, GPU-$n, $n; done;;\n"
+        "esac\n"
     )
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # another program has the third
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")  # another program has the fourth
     with watched(0.02) as samples:
         deadline = time.time() + 10
         while len(samples) < 4 and time.time() < deadline:
             time.sleep(0.02)
     read = len(samples)
-    assert [one.bytes for one in samples[:2]] == [1024 * 2**20, 2 * 2**20]
+    assert [one.bytes for one in samples[:2]] == [3 * 2**20, 5 * 2**20]
     time.sleep(0.1)
     assert len(samples) == read

@@ -6,8 +6,10 @@ from omegaconf import OmegaConf
 from test_train import MODEL
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 
 from r1reward.config import REPO
+from r1reward.plugin.log_probs import token_log_probs
 from tools.bench_update import CONTESTANTS, batch, build, passes, patched, timed
 
 _SMALL = {
@@ -38,19 +40,33 @@ def test_micro_batches_are_of_different_lengths_and_images(cfg, model) -> None:
     assert image.sum(1).tolist() == [20, 15, 20]
 
 
-def test_contestants_compute_the_same_and_leave_no_trace(cfg, model) -> None:
-    given, cudnn = batch(cfg, model, 0), torch.backends.cuda.cudnn_sdp_enabled()
+def test_contestants_compute_the_same(cfg, model) -> None:
+    given = batch(cfg, model, 0)
     totals, gradients = [], []
     for contestant in CONTESTANTS:
         with patched(contestant) as log_probs:
             totals.append(float(passes(model, given, log_probs)))
         gradients.append(torch.cat([p.grad.float().flatten() for p in model.parameters()]))
         model.zero_grad()
-        assert torch.backends.cuda.cudnn_sdp_enabled() == cudnn
     assert totals[0] < 0
     assert totals == pytest.approx([totals[0]] * len(CONTESTANTS), rel=5e-3)  # bf16
     for other in gradients[1:]:
         assert torch.nn.functional.cosine_similarity(gradients[0], other, dim=0) > 0.999
+
+
+def test_each_contestant_has_one_patch_more_and_leaves_all_as_it_was(model) -> None:
+    def cudnn():
+        return torch.backends.cuda.cudnn_sdp_enabled()
+
+    attention = modeling_qwen2_5_vl.Qwen2_5_VLVisionAttention
+    before = attention.forward, cudnn()
+    expected = zip(CONTESTANTS, (0, 1, 1, 1), (1, 1, 0, 0), (0, 0, 0, 1), strict=True)
+    for contestant, together, plans, by_rows in expected:
+        with patched(contestant) as log_probs:
+            assert (attention.forward is before[0]) == bool(together)
+            assert cudnn() == bool(plans)
+            assert (log_probs is token_log_probs) == bool(by_rows)
+        assert (attention.forward, cudnn()) == before
 
 
 class Calls(TorchFunctionMode):

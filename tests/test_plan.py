@@ -352,12 +352,16 @@ def test_a_cold_start_is_planned_by_its_own_configuration() -> None:
     assert plan_sft(cold_start(8), gpu("h100"), SETTINGS, train_rows=2560).steps == 10
 
 
-def test_the_papers_hours_are_within_a_factor_of_two() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_papers_hours_are_within_a_factor_of_two(packed) -> None:
     # arXiv 2505.02835: 4 H800, 5 epochs of RL in 12 h, 1 epoch of 200k rows of SFT in about 8 h; by
     # other software, and with lengths that it does not state. Nothing was fitted to it.
-    cfg = configured("trainer.n_gpus_per_node=4")
-    assert 6 < plan_training(cfg, gpu("h800"), SETTINGS).hours < 24
-    assert 4 < plan_sft(cold_start(4), gpu("h800"), SETTINGS).hours < 16
+    fine_tuning = cold_start(4).copy()
+    fine_tuning.model.use_remove_padding = packed
+    packing = f"actor_rollout_ref.model.use_remove_padding={str(packed).lower()}"
+    training = configured("trainer.n_gpus_per_node=4", packing)
+    assert 6 < plan_training(training, gpu("h800"), SETTINGS).hours < 24
+    assert 4 < plan_sft(fine_tuning, gpu("h800"), SETTINGS).hours < 16
 
 
 def test_slower_links_and_gpus_take_longer() -> None:

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from r1reward.config import ConfigError, compose_config
 from r1reward.data.shards import write_shard
-from r1reward.preflight import preflight
+from r1reward.preflight import check_engine, preflight
 
 GIB = 1 << 30
 
@@ -237,6 +238,27 @@ def test_batches_that_do_not_divide(check, batch, mini):
 
 def test_batches_that_divide(check):
     check("data.train_batch_size=96", "actor_rollout_ref.actor.ppo_mini_batch_size=32")
+
+
+@pytest.mark.parametrize(("backend", "gpus"), [("uni", 1), ("mp", 2), (None, 2)])
+def test_engines_that_start(backend, gpus):
+    check_engine("some.rollout", engine(backend, gpus))
+
+
+def test_an_engine_over_two_gpus_is_no_single_process():
+    with pytest.raises(ConfigError, match=r"some\.rollout.*=mp"):
+        check_engine("some.rollout", engine("uni", 2))
+
+
+@pytest.mark.parametrize("cluster", ["cpu", "gpu1", "gpu2", "gpu8"])
+def test_engines_of_the_profiles_start(cluster):
+    check_engine("rollout", composed(cluster).actor_rollout_ref.rollout)
+
+
+def engine(backend, gpus):
+    vllm = {"distributed_executor_backend": backend} if backend else {}
+    rollout = {"tensor_model_parallel_size": gpus, "engine_kwargs": {"vllm": vllm}}
+    return OmegaConf.create(rollout)
 
 
 def test_memory_counts_on_the_cpu_only(check, machine):

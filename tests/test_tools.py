@@ -120,6 +120,7 @@ def examine(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(psutil, "virtual_memory", lambda: found)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100 * GIB))
         monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if gpus:
             smi = tmp_path / "nvidia-smi"
             smi.write_text(

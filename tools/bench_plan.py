@@ -26,11 +26,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from r1reward import nvidia
 from r1reward.command import error, run_command
 from r1reward.config import REPO, ConfigError, compose_config, resolve_cluster
 from r1reward.files import write_text
 from r1reward.judges.base import Judgement
+from r1reward.nvidia import ask
 from r1reward.plan import Plan, gpu, gpus, load_settings, plan_training
 from r1reward.plan.hardware import GIB
 from r1reward.plan.settings import split_overrides
@@ -76,8 +76,9 @@ class Sample:
 
 @contextmanager
 def watched(every: float) -> Iterator[list[Sample]]:
-    """Read the memory of every GPU, ``every`` so many seconds, until the block ends."""
-    command = [*nvidia.command("memory.used"), f"--loop-ms={round(1000 * every)}"]
+    """Read the memory of the GPUs, ``every`` so many seconds, until the block ends."""
+    command = ["nvidia-smi", f"--id={','.join(ask('index'))}", f"--loop-ms={round(1000 * every)}"]
+    command += ["--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     found: list[Sample] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = process.stdout
@@ -85,8 +86,7 @@ def watched(every: float) -> Iterator[list[Sample]]:
 
         def read() -> None:
             for line in lines:
-                for mib in nvidia.values([line]):
-                    found.append(Sample(time.time(), float(mib) * 2**20))
+                found.append(Sample(time.time(), float(line) * 2**20))
 
         reader = threading.Thread(target=read)
         reader.start()

@@ -2,17 +2,19 @@
 
 Micro-batches forward and backward, activations recomputed, on one GPU, as ``make train`` computes
 them there but for sharding. The first contestant has none of ``r1reward/plugin/patches.py``, and
-each of the others one more. No two micro-batches are padded to the same length, or have images of
-the same sizes, as in training.
+each of the others one more; each has a process of its own, so that none finds what another planned.
+No two micro-batches are padded to one length, or have images of the same sizes, as in training.
 """
 
 import json
+import multiprocessing
 import runpy
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,10 @@ from rich.table import Table
 from r1reward.command import run_command
 from r1reward.config import ConfigError
 from r1reward.files import write_text
-from r1reward.plan import gpus
+from r1reward.plan import gpu
 from r1reward.plan.model import model_of
 from r1reward.progress import console_on
+from tools.bench_plan import hardware_here
 from tools.benchmarks import Figure, conclude, content
 from tools.machine import here
 
@@ -135,8 +138,8 @@ def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], li
             began = time.perf_counter()
             passes(model, given, log_probs)
             _wait(model)
-            model.zero_grad()
             seconds.append(time.perf_counter() - began)
+            model.zero_grad()
             flops = size.forward_flops(given.tokens, given.images, given.tokens / cfg.sequences)
             reached.append(4 * flops / seconds[-1])
     return seconds[cfg.warm_up :], reached[cfg.warm_up :]
@@ -149,26 +152,36 @@ def _wait(model: Any) -> None:
         torch.cuda.synchronize()
 
 
-def profile(cfg: DictConfig, model: Any) -> tuple[Table, float]:
-    """Return what takes the GPU's time in one micro-batch with all patches, and their sum."""
+def profile(cfg: DictConfig, model: Any, contestant: str) -> list[tuple[str, float, int]]:
+    """Return ``(name, seconds, calls)`` of the GPU's kernels in one micro-batch, longest first."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
     given = batch(cfg, model, cfg.warm_up + cfg.batches)
     on = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-    with patched(CONTESTANTS[-1]) as log_probs, profiler(activities=on) as found:
+    with patched(contestant) as log_probs, profiler(activities=on) as found:
         passes(model, given, log_probs)
         _wait(model)
-    kernels = [row for row in found.key_averages() if row.device_type == DeviceType.CUDA]
-    rows = sorted(kernels, key=lambda row: -row.self_device_time_total)
-    total = sum(row.self_device_time_total for row in rows) / 1e6
-    table = Table(title=f"one micro-batch, {total:.2f} s of the GPU", title_justify="left")
-    for column in ("kernel", "seconds", "calls"):
-        table.add_column(column, justify="left" if column == "kernel" else "right")
-    for row in rows[: cfg.kernels]:
-        table.add_row(row.key[:60], f"{row.self_device_time_total / 1e6:.3f}", str(row.count))
-    return table, total
+    rows = [row for row in found.key_averages() if row.device_type == DeviceType.CUDA]
+    kernels = [(row.key, row.self_device_time_total / 1e6, row.count) for row in rows]
+    return sorted(kernels, key=lambda kernel: -kernel[1])
+
+
+def compete(cfg: DictConfig, contestant: str) -> dict[str, Any]:
+    """Return what ``bench.json`` holds of a contestant; ``kernels`` are there on a GPU only."""
+    model = build(cfg)
+    seconds, reached = timed(cfg, model, contestant)
+    on_gpu = model.device.type == "cuda"
+    kernels = profile(cfg, model, contestant) if on_gpu else []
+    return {
+        "seconds": seconds,
+        "median_s": statistics.median(seconds),
+        "flops": statistics.median(reached),
+        "gpu": on_gpu,
+        "gpu_s": sum(spent for _, spent, _ in kernels),
+        "kernels": kernels[: cfg.kernels],
+    }
 
 
 def build(cfg: DictConfig) -> Any:
@@ -194,36 +207,41 @@ def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], peak
     """Return a row for each contestant."""
     machine = ", ".join([*where["gpus"], where["cpu"], f"{where['cores']} cores", where["date"]])
     shown = Table(title=machine, title_justify="left", title_style="bold")
-    for column in ("each beside those above", "s a micro-batch", "all", "of the first", "of peak"):
-        shown.add_column(column, justify="left" if column.startswith("each") else "right")
+    for column in ("added to those above", "s a micro-batch", "all", "of the first", "of peak"):
+        shown.add_column(column, justify="left" if column.startswith("added") else "right")
     first = next(iter(found.values()))["median_s"]
     for name, one in found.items():
         every = " ".join(f"{second:.2f}" for second in one["seconds"])
-        share = f"{one['flops'] / peak:.1%}" if peak else "-"
+        share = f"{one['flops'] / peak:.1%}" if peak and one["gpu"] else "-"
         ratio = f"{one['median_s'] / first:.0%}"
         shown.add_row(name, f"{one['median_s']:.3f}", every, ratio, share)
     return shown
 
 
+def kernel_table(one: Mapping[str, Any]) -> Table:
+    """Return a row for each of the kernels that take longest."""
+    shown = Table(title=f"one micro-batch, {one['gpu_s']:.2f} s of the GPU", title_justify="left")
+    for column in ("kernel", "seconds", "calls"):
+        shown.add_column(column, justify="left" if column == "kernel" else "right")
+    for name, seconds, calls in one["kernels"]:
+        shown.add_row(name[:60], f"{seconds:.3f}", str(calls))
+    return shown
+
+
 def bench(cfg: DictConfig) -> None:
-    """Time every contestant, then look where the time of the last one goes."""
+    """Time every contestant, then show where the time of the last one goes."""
     console, where = console_on(sys.stdout), here(_PACKAGES)
-    model = build(cfg)
     found: dict[str, dict[str, Any]] = {}
+    peak = 0.0
+    with suppress(ConfigError):  # of a GPU that the plan does not know
+        peak = gpu(hardware_here(where["gpus"])).flops
     for contestant in CONTESTANTS:
-        seconds, reached = timed(cfg, model, contestant)
-        found[contestant] = {
-            "seconds": seconds,
-            "median_s": statistics.median(seconds),
-            "flops": statistics.median(reached),
-        }
-    names = f" {where['gpus'][0].lower()} " if where["gpus"] else ""
-    peak = next((one.flops for name, one in gpus().items() if f" {name} " in names), 0.0)
+        console.print(contestant)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            found[contestant] = pool.submit(compete, cfg, contestant).result()
     console.print(table(found, where, peak))
-    if model.device.type == "cuda":
-        kernels, busy = profile(cfg, model)
-        console.print(kernels)
-        found[CONTESTANTS[-1]]["gpu_s"] = busy
+    if found[CONTESTANTS[-1]]["kernels"]:
+        console.print(kernel_table(found[CONTESTANTS[-1]]))
     figures = {
         f"{name}, s a micro-batch": Figure(one["median_s"], 0.15) for name, one in found.items()
     }

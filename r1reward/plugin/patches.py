@@ -221,8 +221,8 @@ def a_plan_for_every_length(_module: Any) -> None:
     aten/src/ATen/native/cudnn/MHA.cpp keeps a plan for each shape and thread, and no two batches
     have as many windows, or the same padded length. On an H200 a small model's 450 steps of images
     took 98 s without it, and more than 290 s with it (recipes/benchmarks); half a second a plan was
-    measured elsewhere (https://github.com/modelscope/FunASR/issues/3704). Processes that hold the
-    model go without; torch's flash and memory-efficient kernels plan nothing.
+    measured elsewhere (https://github.com/modelscope/FunASR/issues/3704). Processes that load
+    the plug-in go without; torch's flash and memory-efficient kernels plan nothing.
     """
     import torch
 

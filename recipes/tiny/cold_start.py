@@ -180,7 +180,7 @@ _POSITIONED = ("input_ids", "mm_token_type_ids", "image_grid_thw", "attention_ma
 
 def response_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
     """Return the mean cross entropy of the response tokens (nats); on a GPU, in mixed precision."""
-    # here, in small tensors row by row: on a GPU every row would be waited for
+    # on the CPU: it goes row by row, and on a GPU would wait for each
     positions, _ = model.model.get_rope_index(**{name: batch[name] for name in _POSITIONED})
     inputs = {name: value.to(model.device) for name, value in batch.items()}
     inputs["position_ids"] = positions.to(model.device)
