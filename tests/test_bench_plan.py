@@ -6,13 +6,13 @@ import pytest
 
 from r1reward.config import ConfigError
 from r1reward.judges.base import Judgement
-from r1reward.plan.hardware import GIB
+from r1reward.nvidia import ask
+from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.verdict import Verdict, parse_verdict
 from tools.bench_plan import (
     Coin,
     Row,
     Sample,
-    hardware_here,
     lengths,
     peaks,
     plan_of,
@@ -135,7 +135,7 @@ def test_a_coin_rewards_whatever_the_answer() -> None:
     assert found == {0.0, 1.0}
 
 
-def test_memory_is_read_until_the_block_ends(tmp_path, monkeypatch) -> None:
+def test_memory_is_read_until_the_block_ends(tmp_path, monkeypatch, request) -> None:
     command = tmp_path / "nvidia-smi"
     # the memory of GPU n is n; of those asked for, again and again
     command.write_text(
@@ -147,6 +147,8 @@ def test_memory_is_read_until_the_block_ends(tmp_path, monkeypatch) -> None:
     )
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    request.addfinalizer(ask.cache_clear)
+    ask.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")  # another program has the fourth
     with watched(0.02) as samples:
         deadline = time.time() + 10

@@ -13,7 +13,7 @@ from r1reward.plugin.log_probs import token_log_probs
 from tools.bench_update import CONTESTANTS, batch, build, passes, patched, timed
 
 _SMALL = {
-    "model_path": str(MODEL), "device": "cpu", "sequences": 3, "tokens": 40, "image": [8, 12],
+    "model_path": str(MODEL), "sequences": 3, "tokens": 40, "image": [8, 12],
     "batches": 2, "warm_up": 1,
 }  # fmt: skip
 

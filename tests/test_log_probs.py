@@ -1,13 +1,11 @@
 """Token log-probabilities in verl's place: against float64, and beside verl as it comes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 import verl  # noqa: F401  (loads the plug-in)
+from plugged import COUNTED, lines
 from verl.utils import torch_functional
 
 from r1reward.plugin import log_probs
@@ -56,14 +54,8 @@ def test_shapes_are_those_of_the_labels() -> None:
 
 
 COUNT = """
-import json, sys, torch, verl
-from torch.utils._python_dispatch import TorchDispatchMode
+import json, torch, verl
 from verl.utils.torch_functional import logprobs_from_logits
-class Counted(TorchDispatchMode):
-    calls = 0
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        Counted.calls += 1
-        return function(*args, **(kwargs or {}))
 kept = 0
 def keep(tensor):
     global kept
@@ -79,20 +71,10 @@ print(json.dumps({"calls": Counted.calls, "kept": kept}))
 """
 
 
-def counted(plugins: str) -> dict[str, int]:
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT],
-        env={**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def test_verl_alone_works_token_by_token_and_keeps_logits_in_single_precision() -> None:
-    alone, ours = counted("none"), counted("r1reward")
+    alone, ours = (
+        json.loads(lines(COUNTED + COUNT, plugins)[-1]) for plugins in ("none", "r1reward")
+    )
     assert alone["calls"] > 5 * 64
     assert ours["calls"] < 64
     assert alone["kept"] >= 64 * 1000 * 4

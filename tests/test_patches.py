@@ -2,11 +2,8 @@
 
 import contextlib
 import json
-import os
 import pickle
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import verl  # noqa: F401  (loads the plug-in)
+from plugged import lines
 from verl.utils import tensordict_utils as tu
 
 from r1reward.janitor import TOKEN
@@ -79,16 +77,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def without() -> dict[str, str]:
     """What happens in a process that does not load the plug-in."""
-    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none"}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(lines(WITHOUT, "none")[-1])
 
 
 def test_verl_alone_fails_where_the_patches_help(without) -> None:
@@ -229,10 +218,7 @@ torch.save(content, sys.argv[2])
 def test_half_precision_weights_leave_the_positions_alone(plugins, tmp_path: Path) -> None:
     """Frequencies by hand: theta^(-2i/d), for heads of 32; the vision tower has two axes."""
     checkpoint = Path(__file__).parent.parent / "recipes" / "tiny" / "checkpoint"
-    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins}
-    command = [sys.executable, "-c", ROTARY, str(checkpoint), str(tmp_path / "built.pt")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    lines(ROTARY, plugins, checkpoint, tmp_path / "built.pt")
     built = torch.load(tmp_path / "built.pt")
     assert built["weight"].dtype == torch.bfloat16
     exact = {
@@ -253,8 +239,4 @@ print(cuda.cudnn_sdp_enabled(), cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp
 
 @pytest.mark.parametrize(("plugins", "cudnn"), [("r1reward", False), ("none", True)])
 def test_training_goes_without_the_attention_that_plans_for_every_length(plugins, cudnn) -> None:
-    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins}
-    command = [sys.executable, "-c", BACKENDS]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{cudnn} True True"
+    assert lines(BACKENDS, plugins)[-1] == f"{cudnn} True True"

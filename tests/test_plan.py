@@ -134,7 +134,7 @@ def test_forward_flops_are_twice_the_weights_a_token() -> None:
     assert model_of(SEVEN).forward_flops(1000, 0, 0) == expected
 
 
-def test_layers_give_on_states_and_mlp_in_half_precision() -> None:
+def test_layers_put_out_states_and_mlp_in_half_precision() -> None:
     model = model_of(SEVEN)
     text = 2 * 1000 * 28 * (3584 + 18_944)
     assert model.activation_bytes(1000, 0) == text

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from r1reward.config import REPO
-from r1reward.nvidia import count_gpus
+from r1reward.nvidia import ask
 from tools import doctor, show
 
 GIB = 1 << 30
@@ -127,14 +127,14 @@ def examine(monkeypatch, capsys, tmp_path):
                 "#!/bin/sh\n" + "".join(f"echo '{n}, GPU-{n}, X'\n" for n in range(gpus))
             )
             smi.chmod(0o755)
-        count_gpus.cache_clear()
+        ask.cache_clear()
         try:
             doctor.main()
             status = 0
         except SystemExit as exited:
             status = exited.code
         finally:
-            count_gpus.cache_clear()
+            ask.cache_clear()
         return status, capsys.readouterr().out
 
     return command

@@ -1,13 +1,12 @@
 """The vision tower's windows, many at a time, beside transformers' loop over them."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 import verl  # noqa: F401  (loads the plug-in)
+from plugged import COUNTED, lines
+from test_train import MODEL
 from torch.nn.functional import scaled_dot_product_attention
 
 from r1reward.plugin.windows import Windows, attend, windows_of
@@ -69,22 +68,13 @@ print(json.dumps(found | {"seen": seen.tolist(), "gradient": weight.tolist()}))
 """
 
 
-def ran(script: str, plugins: str):
-    """What a script prints in a process with our plug-in, or without."""
-    checkpoint = os.path.join(os.path.dirname(__file__), "..", "recipes", "tiny", "checkpoint")
-    done = subprocess.run(
-        [sys.executable, "-c", script, checkpoint],
-        env={**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def printed(script: str, plugins: str):
+    """What a script says with our plug-in, or without."""
+    return json.loads(lines(script, plugins, MODEL)[-1])
 
 
 def test_the_tower_sees_the_same_with_fewer_calls() -> None:
-    alone, ours = (ran(TOWER, plugins) for plugins in ("none", "r1reward"))
+    alone, ours = (printed(TOWER, plugins) for plugins in ("none", "r1reward"))
     for name in ("seen", "gradient"):
         torch.testing.assert_close(
             torch.tensor(ours[name]), torch.tensor(alone[name]), rtol=1e-4, atol=1e-4
@@ -97,13 +87,7 @@ def test_the_tower_sees_the_same_with_fewer_calls() -> None:
 
 PASS = """
 import json, torch, verl
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-class Counted(TorchDispatchMode):
-    calls = 0
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        Counted.calls += 1
-        return function(*args, **(kwargs or {}))
 rope = {"type": "mrope", "mrope_section": [2, 3, 3]}
 config = Qwen2_5_VLConfig(
     text_config=dict(hidden_size=112, intermediate_size=64, num_hidden_layers=28, vocab_size=2048,
@@ -137,6 +121,6 @@ print(json.dumps(found))
 @pytest.mark.slow
 def test_a_pass_over_7bs_layers_and_eight_images_takes_a_fraction_of_the_operations() -> None:
     """Narrow, but with all 28 and 32 layers: as many operations as the real one has."""
-    alone, ours = (ran(PASS, plugins) for plugins in ("none", "r1reward"))
+    alone, ours = (printed(COUNTED + PASS, plugins) for plugins in ("none", "r1reward"))
     assert ours[0] < alone[0] / 3
     assert ours[1] < alone[1] / 6

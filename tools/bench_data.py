@@ -23,10 +23,10 @@ from rich.table import Table
 
 from r1reward.command import run_command
 from r1reward.config import REPO, ConfigError
-from r1reward.files import replacing, write_text
+from r1reward.files import replacing
 from r1reward.progress import console_on
 from r1reward.rows import scan_rows
-from tools.benchmarks import Figure, conclude, content
+from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
 PHOTOS = REPO / "recipes" / "photos"
@@ -216,7 +216,8 @@ def bench(cfg: DictConfig) -> None:
     if unknown := [step for step in cfg.steps if step not in STEPS]:
         raise ConfigError(f"steps: {', '.join(unknown)} is none of {', '.join(STEPS)}")
     console, where = console_on(sys.stdout), here(_PACKAGES)
-    folder = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S")).absolute()
+    path = file_of(cfg)
+    folder = path.parent
     folder.mkdir(parents=True)
     console.print(f"{cfg.rows:,} rows to {folder}", markup=False)
     generate(cfg.rows, cfg.seed, folder / ROWS)
@@ -226,10 +227,9 @@ def bench(cfg: DictConfig) -> None:
         rates = {f"{one.step}, rows per CPU second": one.rows / one.cpu_seconds for one in results}
         kept = {name: Figure(rate, 0.2, "higher") for name, rate in rates.items()}
         steps = [asdict(result) for result in results]
-        found = content("data", cfg, where, kept, steps=steps)
-        write_text(folder / "bench.json", json.dumps(found, indent=1) + "\n")
+        write(path, content("data", cfg, where, kept, steps=steps))
     show(console, results, where)
-    conclude(console, folder / "bench.json")
+    conclude(console, path)
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from operator import ne
-from pathlib import Path
 
 import imagehash
 from omegaconf import DictConfig, OmegaConf
@@ -29,10 +28,10 @@ from r1reward.data.imagehash import thumbnail
 from r1reward.data.imageindex import ImageIndex, pixels_digest
 from r1reward.data.near import PromptIndex
 from r1reward.data.screen import Rules
-from r1reward.files import write_text
 from r1reward.media import open_image
 from r1reward.progress import Live, console_on
 from r1reward.stats import wilson_interval
+from tools.benchmarks import file_of, write
 from tools.decontaminate import rules_of
 from tools.planted import (
     CHANGES,
@@ -246,8 +245,8 @@ def measure(cfg: DictConfig) -> None:
         "found": {n: [[asdict(row) for row in rows] for rows in both] for n, both in found.items()},
         "speed": [asdict(rate) for rate in rates],
     }
-    path = Path(cfg.out) / time.strftime("%Y%m%d-%H%M%S") / "bench.json"
-    write_text(path, json.dumps(content, indent=1))
+    path = file_of(cfg)
+    write(path, content)
     console.print(f"{path}", markup=False)
 
 

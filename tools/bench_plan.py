@@ -10,7 +10,6 @@ off than conf/plan.yaml says, or worse than a kept run's.
 import json
 import math
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -28,17 +26,16 @@ from rich.table import Table
 
 from r1reward.command import error, run_command
 from r1reward.config import REPO, ConfigError, compose_config, resolve_cluster
-from r1reward.files import write_text
 from r1reward.judges.base import Judgement
 from r1reward.nvidia import ask
-from r1reward.plan import Plan, gpu, gpus, load_settings, plan_training
-from r1reward.plan.hardware import GIB
+from r1reward.plan import Plan, gpu, load_settings, plan_training
+from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.plan.settings import split_overrides
 from r1reward.progress import console_on
 from r1reward.rewards.r1_reward import R1Reward, RewardParts
 from r1reward.runs import RunDir
 from r1reward.verdict import ParseFailure, Verdict
-from tools.benchmarks import Figure, conclude, content
+from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
 _PACKAGES = ("verl", "vllm", "torch", "transformers", "ray")
@@ -211,20 +208,6 @@ def table(rows: Sequence[Row], title: str) -> Table:
     return shown
 
 
-def hardware_here(names: Sequence[str]) -> str:
-    """Return what the plan calls the GPU of this machine.
-
-    Raises:
-        ConfigError: when there is none, or the plan does not know it.
-    """
-    if not names:
-        raise ConfigError("no NVIDIA GPU here: a plan is about GPUs")
-    known = [name for name in gpus() if f" {name} " in f" {names[0].lower()} "]
-    if len(known) != 1:
-        raise ConfigError(f"{names[0]}: say which it is, hardware={'|'.join(gpus())}")
-    return known[0]
-
-
 def bench(cfg: DictConfig) -> None:
     """Run, plan, compare.
 
@@ -233,16 +216,16 @@ def bench(cfg: DictConfig) -> None:
         SystemExit: with status 1 when the plan is too far off, or the run worse than a kept one.
     """
     console, where = console_on(sys.stdout), here(_PACKAGES)
+    if not where["gpus"]:
+        raise ConfigError("no NVIDIA GPU here: nothing to hold a plan against")
     hardware = cfg.hardware or hardware_here(where["gpus"])
-    if shutil.which("nvidia-smi") is None:
-        raise ConfigError("no nvidia-smi here, which tells what memory is in use")
     overrides = resolve_cluster(
         [*cfg.fixed, *cfg.training, f"data.steps={cfg.warm_up + cfg.steps}"]
     )
     plan_of(overrides, hardware)  # or else say now what is wrong with it
-    out = Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S")
-    out.mkdir(parents=True)
-    run = RunDir(out / "run")
+    path = file_of(cfg)
+    path.parent.mkdir(parents=True)
+    run = RunDir(path.parent / "run")
     command = [sys.executable, "-m", "r1reward.train", *overrides, f"hydra.run.dir={run.root}"]
     console.print(" ".join(command[1:]), markup=False, soft_wrap=True)
     with watched(cfg.every) as samples:
@@ -260,8 +243,7 @@ def bench(cfg: DictConfig) -> None:
     title = f"{plan.gpus} x {hardware}, {where['cpu']}, {where['cores']} cores, {where['date']}"
     console.print(table(compared, title))
     more = {"tokens": tokens, "rows": [rows_as(row) for row in compared]}
-    result = content("plan", cfg, where, kept(compared), **more)
-    write_text(out / "bench.json", json.dumps(result, indent=1) + "\n")
+    write(path, content("plan", cfg, where, kept(compared), **more))
     far = [
         f"{what} {share:+.0%} (+-{allowed:.0%})"
         for what, share, allowed in zip(
@@ -271,7 +253,7 @@ def bench(cfg: DictConfig) -> None:
     ]
     if far:
         error(f"the plan is off by more than it says: {', '.join(far)}")
-    conclude(console, out / "bench.json")
+    conclude(console, path)
     if far:
         raise SystemExit(1)
 

@@ -20,9 +20,8 @@ from rich.table import Table
 
 from r1reward.command import run_command
 from r1reward.config import REPO, ConfigError
-from r1reward.files import write_text
 from r1reward.progress import console_on
-from tools.benchmarks import Figure, conclude, content
+from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
 _POLL_SECONDS = 0.005
@@ -117,20 +116,20 @@ def bench(cfg: DictConfig) -> None:
     if cfg.warm_up < 1 or cfg.steps < 3 or cfg.rounds < 1:
         raise ConfigError("warm_up and rounds are 1 or more, steps 3 or more")
     where = here(_PACKAGES)
-    console, out = console_on(sys.stdout), Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S")
+    console, path = console_on(sys.stdout), file_of(cfg)
     shared = [override for part in cfg.shared.values() for override in part]
     runs: dict[str, list[list[tuple[float, dict[str, Any]]]]] = {}
     for number in range(cfg.rounds):
         for name, changes in cfg.contestants.items():
             console.print(f"{name}, run {number + 1} of {cfg.rounds}")
-            folder = out / f"{name}-{number}"
+            folder = path.parent / f"{name}-{number}"
             run = train([*shared, *changes], folder, cfg.warm_up + cfg.steps)
             runs.setdefault(str(name), []).append(run)
     found = {name: figures(given, cfg.warm_up) for name, given in runs.items()}
     result = content("train", cfg, where, kept(found), contestants=found)
-    write_text(out / "bench.json", json.dumps(result, indent=1) + "\n")
+    write(path, result)
     console.print(table(found, where))
-    conclude(console, out / "bench.json")
+    conclude(console, path)
 
 
 def main() -> None:

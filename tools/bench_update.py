@@ -6,7 +6,6 @@ each of the others one more; each has a process of its own, so that none finds w
 No two micro-batches are padded to one length, or have images of the same sizes, as in training.
 """
 
-import json
 import multiprocessing
 import runpy
 import statistics
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -24,12 +22,11 @@ from rich.table import Table
 
 from r1reward.command import run_command
 from r1reward.config import ConfigError
-from r1reward.files import write_text
 from r1reward.plan import gpu
+from r1reward.plan.hardware import hardware_here
 from r1reward.plan.model import model_of
 from r1reward.progress import console_on
-from tools.bench_plan import hardware_here
-from tools.benchmarks import Figure, conclude, content
+from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
 _PACKAGES = ("verl", "torch", "transformers")
@@ -172,13 +169,11 @@ def compete(cfg: DictConfig, contestant: str) -> dict[str, Any]:
     """Return what ``bench.json`` holds of a contestant; ``kernels`` are there on a GPU only."""
     model = build(cfg)
     seconds, reached = timed(cfg, model, contestant)
-    on_gpu = model.device.type == "cuda"
-    kernels = profile(cfg, model, contestant) if on_gpu else []
+    kernels = profile(cfg, model, contestant) if model.device.type == "cuda" else []
     return {
         "seconds": seconds,
         "median_s": statistics.median(seconds),
         "flops": statistics.median(reached),
-        "gpu": on_gpu,
         "gpu_s": sum(spent for _, spent, _ in kernels),
         "kernels": kernels[: cfg.kernels],
     }
@@ -191,9 +186,8 @@ def build(cfg: DictConfig) -> Any:
 
     import r1reward.plugin  # noqa: F401  (the patches)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    with torch.device(device if cfg.device == "auto" else cfg.device):
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForImageTextToText.from_config(
             AutoConfig.from_pretrained(cfg.model_path),
             dtype=torch.bfloat16,
@@ -212,7 +206,7 @@ def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], peak
     first = next(iter(found.values()))["median_s"]
     for name, one in found.items():
         every = " ".join(f"{second:.2f}" for second in one["seconds"])
-        share = f"{one['flops'] / peak:.1%}" if peak and one["gpu"] else "-"
+        share = f"{one['flops'] / peak:.1%}" if peak else "-"
         ratio = f"{one['median_s'] / first:.0%}"
         shown.add_row(name, f"{one['median_s']:.3f}", every, ratio, share)
     return shown
@@ -230,7 +224,7 @@ def kernel_table(one: Mapping[str, Any]) -> Table:
 
 def bench(cfg: DictConfig) -> None:
     """Time every contestant, then show where the time of the last one goes."""
-    console, where = console_on(sys.stdout), here(_PACKAGES)
+    console, where, path = console_on(sys.stdout), here(_PACKAGES), file_of(cfg)
     found: dict[str, dict[str, Any]] = {}
     peak = 0.0
     with suppress(ConfigError):  # of a GPU that the plan does not know
@@ -245,10 +239,9 @@ def bench(cfg: DictConfig) -> None:
     figures = {
         f"{name}, s a micro-batch": Figure(one["median_s"], 0.15) for name, one in found.items()
     }
-    out = Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S") / "bench.json"
     result = content("update", cfg, where, figures, contestants=found)
-    write_text(out, json.dumps(result, indent=1) + "\n")
-    conclude(console, out)
+    write(path, result)
+    conclude(console, path)
 
 
 def main() -> None:

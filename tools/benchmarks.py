@@ -9,6 +9,7 @@ its tolerance allows, or nothing comparable is kept, 1 when one is, 2 for a file
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +81,16 @@ def _portable(value: Any) -> Any:
     if isinstance(value, list):
         return [_portable(one) for one in value]
     return value.replace(f"{REPO}/", "") if isinstance(value, str) else value
+
+
+def file_of(cfg: DictConfig) -> Path:
+    """Return where this run of a benchmark writes its result: ``<out>/<time>/bench.json``."""
+    return Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S") / "bench.json"
+
+
+def write(path: Path, found: Mapping[str, Any]) -> None:
+    """Write :func:`content`, and the folder where it is not there."""
+    write_text(path, json.dumps(found, indent=1) + "\n")
 
 
 def kept_for(found: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
@@ -163,7 +174,7 @@ def main() -> None:
     except ConfigError as problem:
         error(str(problem))
         raise SystemExit(2) from None
-    write_text(KEPT / f"{options.keep}.json", json.dumps(found, indent=1) + "\n")
+    write(KEPT / f"{options.keep}.json", found)
 
 
 if __name__ == "__main__":

