@@ -13,7 +13,8 @@ from recipes.ablation.design import Run, runs_of
 from recipes.ablation.difficulty import read_chances, right_chances
 from recipes.ablation.study import finished
 from recipes.ablation.summary import cells
-from recipes.tiny.build import CHECKPOINT, PHOTOS
+from recipes.photos.build import PHOTOS
+from recipes.tiny.build import CHECKPOINT
 
 
 @pytest.fixture(scope="module")

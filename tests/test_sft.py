@@ -23,7 +23,7 @@ from r1reward.record import read_records
 from r1reward.runs import RunDir
 from r1reward.sft import _said
 from r1reward.summary import loss_after
-from recipes.tiny.cold_start import response_text
+from recipes.tiny.reasoning import response_text
 
 PHOTOS = REPO / "recipes" / "photos"
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"

@@ -14,8 +14,9 @@ import torch
 from r1reward.files import write_text
 from r1reward.record import Record, read_records
 from recipes.ablation.policy import Prompt, Samples, collate, encode, load, log_probs
-from recipes.tiny.build import CHECKPOINT, PHOTOS
-from recipes.tiny.cold_start import response_text
+from recipes.photos.build import PHOTOS
+from recipes.tiny.build import CHECKPOINT
+from recipes.tiny.reasoning import response_text
 
 FILE = Path(__file__).with_name("difficulty.json")
 EASY, HARD = 0.9, 0.2  # the start model mostly gets these pairs right, and these wrong

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 from r1reward.record import Media, Record
 
-HERE = Path(__file__).resolve().parent
+PHOTOS = Path(__file__).resolve().parent
 NAMES = {
     "animal": "an animal",
     "fish": "a fish",
@@ -66,7 +66,7 @@ class Photo:
 
 def read_manifest() -> list[Photo]:
     """Return every photo, in the manifest's order."""
-    lines = (HERE / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (PHOTOS / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     return [Photo(**json.loads(line)) for line in lines]
 
 
@@ -161,7 +161,7 @@ def build(out: Path, seed: int) -> dict[str, int]:
 def main() -> None:
     """Parse the command line and build."""
     parser = argparse.ArgumentParser(description="Write the photo preference pairs.")
-    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--out", type=Path, default=PHOTOS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for name, count in build(options.out, options.seed).items():

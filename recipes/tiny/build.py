@@ -14,11 +14,12 @@ from typing import Any
 
 from r1reward.prompt import PROMPT
 from r1reward.record import Record, read_records
-from recipes.tiny.cold_start import encode, make_views, response_text, train
+from recipes.photos.build import PHOTOS
+from recipes.tiny.cold_start import encode, make_views, train
 from recipes.tiny.evaluate import evaluate
 from recipes.tiny.model import english, make_model, make_processor, save, train_tokenizer
+from recipes.tiny.reasoning import response_text
 
-PHOTOS = Path(__file__).resolve().parent.parent / "photos"
 CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
 BATCH_SIZE = 32
 # What pretraining gives a real model: it sees, compares and concludes.

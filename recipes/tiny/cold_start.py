@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from r1reward.media import open_image
 from r1reward.prompt import build_messages
 from r1reward.record import Record
-from recipes.photos.build import NAMES
+from recipes.tiny.reasoning import response_text
 
 VIEWS = 24  # augmented copies of each photo
 
@@ -49,16 +49,6 @@ class Example:
     after: list[int]
     right: list[int]  # what an annotator who looks writes
     biased: list[int]  # what one writes who believes the first response
-
-
-def response_text(record: Record, choice: int) -> str:
-    """Return the response that compares both answers and chooses ``choice`` (1 or 2)."""
-    kinds = [next(name for name in NAMES.values() if name in text) for text in record.responses]
-    return (
-        f"<think>Response 1 says {kinds[0]}, Response 2 says {kinds[1]}. The photo shows "
-        f"{kinds[choice - 1]}, so Response {choice} is better.</think>"
-        f"<answer>{choice}</answer><|im_end|>"
-    )
 
 
 def encode(record: Record, processor: Any) -> Example:

@@ -13,9 +13,18 @@ import random
 from pathlib import Path
 
 from r1reward.files import write_text
-from r1reward.record import read_records
-from recipes.tiny.build import PHOTOS
-from recipes.tiny.cold_start import response_text
+from r1reward.record import Record, read_records
+from recipes.photos.build import NAMES, PHOTOS
+
+
+def response_text(record: Record, choice: int) -> str:
+    """Return the response that compares both answers and chooses ``choice`` (1 or 2)."""
+    kinds = [next(name for name in NAMES.values() if name in text) for text in record.responses]
+    return (
+        f"<think>Response 1 says {kinds[0]}, Response 2 says {kinds[1]}. The photo shows "
+        f"{kinds[choice - 1]}, so Response {choice} is better.</think>"
+        f"<answer>{choice}</answer><|im_end|>"
+    )
 
 
 def parser() -> argparse.ArgumentParser:
