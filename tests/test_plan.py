@@ -29,6 +29,7 @@ SEVEN, THREE = (f"Qwen/Qwen2.5-VL-{size}-Instruct" for size in ("7B", "3B"))
 GPU8 = ("cluster=gpu8", "model=qwen2_5_vl_7b", "data=r1_reward_rl")
 SETTINGS = load_settings()
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+LOG_PROBS = f"{ROLLOUT}.log_prob_max_token_len_per_gpu"
 
 
 @cache
@@ -322,22 +323,40 @@ def test_generation_is_near_what_was_measured(name, load, measured) -> None:
     assert seconds == pytest.approx(measured, rel=0.3)
 
 
-@pytest.mark.parametrize("size", ["7b", "3b"])
-def test_a_step_is_near_what_was_measured(size) -> None:
-    """Time and the share lost by the allocator were fitted to both runs, all else was not."""
-    kept = json.loads((KEPT / f"plan_{size}_2xh200.json").read_text())
+@pytest.mark.parametrize("name", ["7b_2xh200", "3b_2xh200", "3b_1xh100"])
+def test_a_step_is_near_what_was_measured(name) -> None:
+    """Time and the share lost by the allocator were fitted to these runs, all else was not."""
+    kept = json.loads((KEPT / f"plan_{name}.json").read_text())
     settings = kept["settings"]
     # the folder of the model is not here; its dimensions are
     given = [item for item in settings["training"] if ".model.path=" not in item]
-    planned = plan_of([*settings["fixed"], *given], "h200", kept["tokens"])
+    planned = plan_of([*settings["fixed"], *given], name[-4:], kept["tokens"])
     *phases, step = kept["rows"]
-    assert planned.peak == ("generation", pytest.approx(step["bytes"], rel=0.15))
+    assert planned.peak[1] == pytest.approx(step["bytes"], rel=0.15)
     assert sum(planned.seconds.values()) == pytest.approx(step["seconds"], rel=0.15)
     for phase in phases:
-        assert planned.seconds[phase["phase"]] == pytest.approx(phase["seconds"], rel=0.3)
+        if phase["seconds"] > 2:  # of shorter ones chance decides more
+            assert planned.seconds[phase["phase"]] == pytest.approx(phase["seconds"], rel=0.3)
         if phase["phase"] != "reference":  # where what earlier phases left is not given back
-            found = max(total(planned, name) for name in _parts(phase["phase"]))
+            found = max(total(planned, part) for part in _parts(phase["phase"]))
             assert found == pytest.approx(phase["bytes"], rel=0.15), phase["phase"]
+
+
+def test_a_micro_batch_takes_time_beside_its_tokens() -> None:
+    def launched(phase, tokens):
+        limits = (f"{ACTOR}.ppo_max_token_len_per_gpu", LOG_PROBS)
+        given = configured(*(f"{key}={tokens}" for key in limits))
+        slow, none = (
+            plan_training(given, gpu("h100"), load_settings([f"efficiency.layer_ms={ms}"]))
+            for ms in (1000, 0)
+        )
+        return (slow.seconds[phase] - none.seconds[phase]) / (28 + 32)  # layers and vision blocks
+
+    # 256 prompts on 8 GPUs, each of 700 tokens, an image of 640 and an answer of 650: 63,680
+    assert launched("old log-probs", 16384) == pytest.approx(4)
+    assert launched("old log-probs", 8192) == pytest.approx(8)
+    # two updates of half of them, each forward, again forward, and twice that backward
+    assert launched("update", 16384) == pytest.approx(2 * 2 * 4)
 
 
 def _parts(phase):

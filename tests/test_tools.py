@@ -1,7 +1,9 @@
 """``make show`` and ``make doctor``: what they say, and what they must never say."""
 
 import importlib.metadata
+import re
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -215,6 +217,21 @@ def test_doctor_explains_flash_attention_in_plain_words(examine, without) -> Non
     _, report = examine(gpus=1)
     assert "not installed: torch's own attention is used" in line_of(report, "flash-attn")
     assert "flash-attn" not in report.splitlines()[-1]  # it stops nothing
+
+
+def test_doctor_says_when_every_process_compiles_again(tmp_path, monkeypatch) -> None:
+    package = tmp_path / "compiled_never" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    command = re.search(r"python (-m compileall .*)", doctor.bytecode("compiled_never"))
+    assert command
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert doctor.bytecode("compiled_never") == "compiled by the first run"
+    subprocess.run([sys.executable, *command[1].split()], check=True)
+    assert doctor.bytecode("compiled_never") == "compiled"
+    assert "not installed" in doctor.bytecode("no_such_package")
 
 
 def test_doctor_fails_for_what_stops_a_run(examine) -> None:

@@ -1,6 +1,7 @@
 """Say in plain words what this machine can run: ``make doctor``."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -83,6 +84,22 @@ def check_resources() -> list[Finding]:
     ]
 
 
+def bytecode(package: str) -> str:
+    """Return whether every process of a run has to compile the package's sources again."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return f"{package} is not installed"
+    if Path(importlib.util.cache_from_source(spec.origin)).exists():
+        return "compiled"
+    if not sys.dont_write_bytecode:
+        return "compiled by the first run"
+    folder = Path(spec.origin).parent.parent
+    return (
+        "never written (PYTHONDONTWRITEBYTECODE), so that every process compiles all it imports: "
+        f"python -m compileall -q -j 0 {folder}"
+    )
+
+
 def check_extras(gpus: int) -> list[Finding]:
     """Report what changes how a run behaves, without stopping it."""
     flash = version("flash-attn")
@@ -90,6 +107,7 @@ def check_extras(gpus: int) -> list[Finding]:
     key = "present" if has_wandb_key() else "absent: W&B runs are kept offline in the run directory"
     judge = "present" if os.environ.get("OPENAI_API_KEY") else "absent: hosted judges need one"
     return [
+        Finding("bytecode", bytecode("torch")),
         Finding("flash-attn", note),
         Finding("W&B key", key),
         Finding("OpenAI-compatible key", judge),

@@ -77,7 +77,7 @@ def update(
     gathers = batches * (2 if setup.reshard else 1) * setup.compute_bytes * model.parameters
     scatters = (1 if setup.unsharded_gradients else batches) * REDUCED * model.parameters
     seconds = max(
-        passes * _computed(model, gpu, lengths, settings, tokens),
+        passes * _computed(model, gpu, lengths, settings, tokens, batches),
         _linked(setup, gpu, settings, gathers + scatters),
     )
     if setup.on_host:
@@ -95,7 +95,7 @@ def _forward(
     gathers = batches * setup.compute_bytes * model.parameters
     shard = batches * host_bytes * model.parameters / setup.shards
     seconds = max(
-        _computed(model, gpu, lengths, settings, tokens),
+        _computed(model, gpu, lengths, settings, tokens, batches),
         _linked(setup, gpu, settings, gathers),
         shard / (gpu.host * spent.link),
     )
@@ -103,14 +103,18 @@ def _forward(
 
 
 def _computed(
-    model: Model, gpu: Gpu, lengths: Lengths, settings: DictConfig, tokens: float
+    model: Model, gpu: Gpu, lengths: Lengths, settings: DictConfig, tokens: float, batches: int
 ) -> float:
-    """Seconds of one forward pass: matrix products, and between them what memory decides."""
+    """Seconds of one forward pass over all tokens, in so many micro-batches.
+
+    Matrix products; between them what memory decides; and what a micro-batch of any size takes.
+    """
     spent, images = settings.efficiency, tokens * lengths.image_share
     padded = tokens * lengths.padding
     products = model.forward_flops(padded, images, lengths.sequence)
     moved = spent.crossings * model.activation_bytes(padded, images)
-    return float(products / (gpu.flops * spent.product_flops) + moved / gpu.bandwidth)
+    launches = batches * (model.layers + model.depth) * spent.layer_ms / 1e3
+    return float(products / (gpu.flops * spent.product_flops) + moved / gpu.bandwidth + launches)
 
 
 def _linked(setup: Training, gpu: Gpu, settings: DictConfig, size: float) -> float:
