@@ -18,7 +18,7 @@ from r1reward.config import CONF, REPO, ConfigError, compose_config
 from r1reward.plan import gpu, gpus, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.advice import advise
 from r1reward.plan.engine import Engine, Load, generate
-from r1reward.plan.hardware import GIB
+from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.plan.model import model_of
 from r1reward.plan.settings import split_overrides
 from tools.bench_plan import plan_of
@@ -330,13 +330,15 @@ def test_a_step_is_near_what_was_measured(name) -> None:
     settings = kept["settings"]
     # the folder of the model is not here; its dimensions are
     given = [item for item in settings["training"] if ".model.path=" not in item]
-    planned = plan_of([*settings["fixed"], *given], name[-4:], kept["tokens"])
+    hardware = hardware_here(kept["machine"]["gpus"])
+    planned = plan_of([*settings["fixed"], *given], hardware, kept["tokens"])
     *phases, step = kept["rows"]
+    highest = max(phases, key=lambda phase: phase["bytes"])["phase"]
+    assert planned.peak[0] in _parts(highest)
     assert planned.peak[1] == pytest.approx(step["bytes"], rel=0.15)
     assert sum(planned.seconds.values()) == pytest.approx(step["seconds"], rel=0.15)
     for phase in phases:
-        if phase["seconds"] > 2:  # of shorter ones chance decides more
-            assert planned.seconds[phase["phase"]] == pytest.approx(phase["seconds"], rel=0.3)
+        assert planned.seconds[phase["phase"]] == pytest.approx(phase["seconds"], rel=0.3)
         if phase["phase"] != "reference":  # where what earlier phases left is not given back
             found = max(total(planned, part) for part in _parts(phase["phase"]))
             assert found == pytest.approx(phase["bytes"], rel=0.15), phase["phase"]
@@ -357,6 +359,18 @@ def test_a_micro_batch_takes_time_beside_its_tokens() -> None:
     assert launched("old log-probs", 8192) == pytest.approx(8)
     # two updates of half of them, each forward, again forward, and twice that backward
     assert launched("update", 16384) == pytest.approx(2 * 2 * 4)
+
+
+def test_weights_are_gathered_where_there_are_shards() -> None:
+    one, two = (
+        configured(f"trainer.n_gpus_per_node={gpus}", base=("cluster=gpu1", "model=qwen2_5_vl_7b"))
+        for gpus in (1, 2)
+    )
+    seconds = [
+        plan_training(cfg, gpu("h200"), SETTINGS).seconds["weight sync"] for cfg in (one, two)
+    ]
+    alone = SETTINGS.fixed.sync + 4 * 8_292_166_656 / 40e9  # in single precision
+    assert seconds == pytest.approx([alone, alone + 0.5])
 
 
 def _parts(phase):

@@ -26,10 +26,10 @@ from r1reward.config import REPO, ConfigError
 from r1reward.files import replacing
 from r1reward.progress import console_on
 from r1reward.rows import scan_rows
+from recipes.photos.build import PHOTOS
 from tools.benchmarks import Figure, conclude, content, file_of, write
 from tools.machine import here
 
-PHOTOS = REPO / "recipes" / "photos"
 ROWS = "rows.jsonl"
 _EVERY = 0.1  # seconds between looks at the processes
 _MIB = 1 << 20

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.command import run_command
-from r1reward.config import CONF, REPO, ConfigError
+from r1reward.config import CONF, ConfigError
 from r1reward.data.imagehash import thumbnail
 from r1reward.data.imageindex import ImageIndex, pixels_digest
 from r1reward.data.near import PromptIndex
@@ -31,6 +31,7 @@ from r1reward.data.screen import Rules
 from r1reward.media import open_image
 from r1reward.progress import Live, console_on
 from r1reward.stats import wilson_interval
+from recipes.photos.build import PHOTOS
 from tools.benchmarks import file_of, write
 from tools.decontaminate import rules_of
 from tools.planted import (
@@ -45,7 +46,6 @@ from tools.planted import (
 )
 
 SCHEMA = 1
-PHOTOS = REPO / "recipes" / "photos"
 _PHASH_BITS = 10  # in which pHash alone may differ, for comparison
 
 

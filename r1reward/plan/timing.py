@@ -35,6 +35,8 @@ def training(
     phases["weight sync"] = settings.fixed.sync + (
         setup.weight_bytes * model.parameters / (settings.efficiency.sync_gb_s * 1e9)
     )
+    if setup.shards > 1:
+        phases["weight sync"] += settings.fixed.gather
     return phases
 
 

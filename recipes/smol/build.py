@@ -3,7 +3,7 @@
     python -m recipes.smol.build --out DIR [--steps 450] [--seed 0]
 
 SmolLM2 knows English; what an image's tokens mean it has to learn: supervised, from the training
-photos, as the tiny model did. About three minutes on an H200; hours on a CPU.
+photos, as the tiny model did. Two and a half minutes on an H100; hours on a CPU.
 """
 
 import argparse
