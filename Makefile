@@ -6,6 +6,7 @@ CLUSTER ?=
 MODEL   ?=
 DATA    ?=
 JUDGE   ?=
+CONSISTENCY ?=
 RESUME  ?=
 ARGS    ?=
 RUN     ?=
@@ -36,10 +37,10 @@ PYTHON   ?= $(shell for p in python3.12 python3.11 python3; do \
 EXPERIMENT = experiment=$(EXP)
 OVERRIDES = $(EXPERIMENT) \
   $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(MODEL),model=$(MODEL)) $(if $(DATA),data=$(DATA)) \
-  $(if $(JUDGE),judge=$(JUDGE)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
+  $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page judge-check bench-judge validate bench-eval doctor test test-slow test-gpu lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page consistency-check bench-consistency validate bench-eval doctor test test-slow test-gpu lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,13 +64,13 @@ lock: ## Pin the packages of pyproject.toml again, with hashes
 	  --python-version 3.11 --generate-hashes pyproject.toml --extra $$platform --extra dev \
 	  --output-file requirements/$$platform.txt || exit 1; done
 
-train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, JUDGE, RESUME=auto|DIR, ARGS="key=value"
+train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, CONSISTENCY, RESUME=auto|DIR, ARGS="key=value"
 	@$(BIN)/python -m r1reward.train $(OVERRIDES)
 
 # The embedded pairs with reasoning; a cold start on other data does not read them.
 PHOTOS_REASONING := data/photos_reasoning/validation.jsonl
 $(PHOTOS_REASONING): $(READY) recipes/tiny/reasoning.py
-	@$(BIN)/python -m recipes.tiny.reasoning
+	@$(BIN)/python -m r1reward.recipes.tiny.reasoning
 
 sft: EXP = cold_start
 sft: $(READY) $(PHOTOS_REASONING) ## Cold start by supervised fine-tuning: EXP, CLUSTER, MODEL, DATA, RESUME, ARGS
@@ -84,11 +85,11 @@ $(SMOL): requirements/smol.txt $(READY)
 	@touch $@
 
 recipe: $(READY) $(if $(filter smol,$(RECIPE)),$(SMOL)) ## A whole pipeline, stage by stage: RECIPE=quickstart|smol|paper, ARGS=--dry-run
-	@$(BIN)/python -m recipes.run recipe=$(RECIPE) $(ARGS)
+	@$(BIN)/python -m r1reward.recipes.run recipe=$(RECIPE) $(ARGS)
 
 ablation: $(READY) ## The study of StableReinforce's parts, what is missing of it, and its page
-	@$(BIN)/python -m recipes.ablation.study $(ARGS)
-	@$(BIN)/python -m recipes.ablation.page
+	@$(BIN)/python -m r1reward.recipes.ablation.study $(ARGS)
+	@$(BIN)/python -m r1reward.recipes.ablation.page
 
 # An experiment that nobody chose is the sweep's to vary.
 sweep: EXPERIMENT = $(if $(filter file,$(origin EXP)),,experiment=$(EXP))
@@ -97,77 +98,77 @@ sweep: $(READY) ## Several runs: SWEEP=smoke|seeds|ablation|lr_kl|optuna, LAUNCH
 	  $(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) $(if $(RETRY),sweep.retry=$(RETRY))
 
 sweep-summary: $(READY) ## Show a sweep, and write its page again: SWEEP, or DIR=runs/sweeps/...
-	@$(BIN)/python -m tools.sweep_summary $(DIR)
+	@$(BIN)/python -m r1reward.tools.sweep_summary $(DIR)
 
 data: $(READY) ## Download a benchmark's official files and check them: BENCH, ARGS
-	@$(BIN)/python -m eval.fetch benchmark=$(BENCH) $(ARGS)
+	@$(BIN)/python -m r1reward.eval.fetch benchmark=$(BENCH) $(ARGS)
 
 eval: $(READY) ## Judge a benchmark: BENCH, JUDGE=hf|vllm|openai, PROTOCOL, MODEL_PATH, ARGS
-	@$(BIN)/python -m eval.run benchmark=$(BENCH) protocol=$(PROTOCOL) \
+	@$(BIN)/python -m r1reward.eval.run benchmark=$(BENCH) protocol=$(PROTOCOL) \
 	  $(if $(JUDGE),judge=$(JUDGE)) $(if $(MODEL_PATH),judge.model=$(MODEL_PATH)) $(ARGS)
 
 bench-eval: $(READY) ## Speed of evaluation beside plain vLLM and transformers
-	@$(BIN)/python -m tools.bench_eval $(ARGS)
+	@$(BIN)/python -m r1reward.tools.bench.eval $(ARGS)
 
 bench-train: $(READY) ## What the plug-in costs beside verl's own REINFORCE++: ARGS
-	@$(BIN)/python -m tools.bench_train $(ARGS)
+	@$(BIN)/python -m r1reward.tools.bench.train $(ARGS)
 
 bench-plan: $(READY) ## How far `make plan` is from a run, on GPUs: EXP, CLUSTER, MODEL, DATA, ARGS
-	@$(BIN)/python -m tools.bench_plan $(OVERRIDES)
+	@$(BIN)/python -m r1reward.tools.bench.plan $(OVERRIDES)
 
 bench-update: $(READY) ## What patches save in an update without flash-attn: ARGS
-	@$(BIN)/python -m tools.bench_update $(ARGS)
+	@$(BIN)/python -m r1reward.tools.bench.update $(ARGS)
 
 bench-compare: $(READY) ## A benchmark beside the kept one: FILE=.../bench.json, ARGS="--keep NAME"
-	@$(BIN)/python -m tools.benchmarks $(FILE) $(ARGS)
+	@$(BIN)/python -m r1reward.tools.bench.kept $(FILE) $(ARGS)
 
 compare: $(READY) ## Set evaluations side by side, with paired tests: RUNS="runs/eval/.../a .../b"
-	@$(BIN)/python -m eval.compare $(RUNS)
+	@$(BIN)/python -m r1reward.eval.compare $(RUNS)
 
 plan: $(READY) ## What a run takes of GPU memory and hours: EXP, CLUSTER, MODEL, DATA, ARGS
-	@$(BIN)/python -m tools.plan $(OVERRIDES)
+	@$(BIN)/python -m r1reward.tools.plan $(OVERRIDES)
 
 report: $(READY) ## Write the page about a training run again: RUN=runs/...
-	@$(BIN)/python -m tools.run_report $(RUN)
+	@$(BIN)/python -m r1reward.tools.run_report $(RUN)
 
 show: $(READY) ## Print the resolved configuration of EXP and what differs from verl's defaults
-	@$(BIN)/python -m tools.show $(OVERRIDES)
+	@$(BIN)/python -m r1reward.tools.show $(OVERRIDES)
 
 export: $(READY) ## Write a run's actor as a Hugging Face directory: RUN=runs/...
-	@$(BIN)/python -m r1reward.export $(RUN)
+	@$(BIN)/python -m r1reward.run.export $(RUN)
 
 wandb-sync: $(READY) ## Send what was tracked offline to W&B: RUN=runs/... (all of runs)
-	@$(BIN)/python -m tools.wandb_sync $(RUN)
+	@$(BIN)/python -m r1reward.tools.wandb_sync $(RUN)
 
 gallery: $(READY) ## Write recipes/gallery.md, the list of experiments; RUN=... keeps its result
-	@$(BIN)/python -m tools.gallery $(RUN)
+	@$(BIN)/python -m r1reward.tools.gallery $(RUN)
 
 convert: $(READY) ## A public preference set as a training set: SOURCE, OUT, ARGS
-	@$(BIN)/python -m tools.convert source=$(SOURCE) out=$(OUT) $(ARGS)
+	@$(BIN)/python -m r1reward.tools.convert source=$(SOURCE) out=$(OUT) $(ARGS)
 
 annotate: $(READY) ## How many attempts an expert model needs for each record: FILE, OUT, JUDGE, ARGS
-	@$(BIN)/python -m tools.annotate input=$(FILE) out=$(OUT) $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
+	@$(BIN)/python -m r1reward.tools.annotate input=$(FILE) out=$(OUT) $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
 
 decontaminate: $(READY) ## Take out of a data set what is in the benchmarks: FILE, OUT, ARGS
-	@$(BIN)/python -m tools.decontaminate input=$(FILE) out=$(OUT) $(ARGS)
+	@$(BIN)/python -m r1reward.tools.decontaminate input=$(FILE) out=$(OUT) $(ARGS)
 
 mix: $(READY) ## Select, sample and split data sets: ARGS="inputs=[a,b] out=..."
-	@$(BIN)/python -m tools.mix $(ARGS)
+	@$(BIN)/python -m r1reward.tools.mix $(ARGS)
 
 data-page: $(READY) ## One page that shows a data set: FILE, OUT=page.html
-	@$(BIN)/python -m tools.data_page input=$(FILE) out=$(OUT) $(ARGS)
+	@$(BIN)/python -m r1reward.tools.data_page input=$(FILE) out=$(OUT) $(ARGS)
 
-bench-judge: $(READY) ## The consistency judge beside the original release's way of asking
-	@$(BIN)/python -m tools.bench_judge $(ARGS)
+bench-consistency: $(READY) ## The consistency check beside the original release's way of asking
+	@$(BIN)/python -m r1reward.tools.bench.consistency $(ARGS)
 
-judge-check: $(READY) ## How good a consistency judge is, on cases by hand: JUDGE=rule|openai, ARGS
-	@$(BIN)/python -m tools.judge_check $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
+consistency-check: $(READY) ## How good a consistency check is, on cases by hand: CONSISTENCY=rule|openai, ARGS
+	@$(BIN)/python -m r1reward.tools.consistency_check $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(ARGS)
 
 validate: $(READY) ## Check a data set and list every bad row: FILE=... or DATA=..., ARGS
-	@$(BIN)/python -m tools.validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
+	@$(BIN)/python -m r1reward.tools.validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
 
 doctor: $(READY) ## Say what this machine can run
-	@$(BIN)/python -m tools.doctor
+	@$(BIN)/python -m r1reward.tools.doctor
 
 test: $(READY) ## Unit tests and real training runs (about 15 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m "not gpu and not slow"

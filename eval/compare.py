@@ -1,4 +1,4 @@
-"""Evaluations side by side, and whether they differ: ``python -m eval.compare RUN RUN ...``.
+"""Evaluations side by side, and whether they differ: ``r1reward compare RUN RUN ...``.
 
 Every run is compared with the first, item by item, on the items that all of them have. Nothing is
 asked and nothing is written. Exit status: 0 with a comparison, 2 for runs that have none.
@@ -15,13 +15,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eval.intervals import Interval, Paired, Rate, paired
-from eval.items import AGAIN, ItemResult, ItemsError, read_items
-from eval.results import SCHEMA
-from eval.scoring import SCHEMA as SCORE_SCHEMA
-from eval.table import rate_text
-from r1reward.command import error
-from r1reward.progress import console_on
+from r1reward.cli.command import error
+from r1reward.eval.report.table import rate_text
+from r1reward.eval.results import SCHEMA
+from r1reward.eval.score.intervals import Interval, Paired, Rate, paired
+from r1reward.eval.score.items import AGAIN, ItemResult, ItemsError, read_items
+from r1reward.eval.score.scoring import SCHEMA as SCORE_SCHEMA
+from r1reward.run.progress import console_on
 
 _FEW = 20  # clusters, below which bootstrap intervals are too narrow
 _RATES = ("consistent", "first_position", "flips", "parse_failures")
@@ -297,7 +297,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for runs that cannot be compared.
     """
-    parser = argparse.ArgumentParser(prog="python -m eval.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="r1reward compare", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="directories of evaluations")
     paths = parser.parse_args().runs
     try:

@@ -1,4 +1,4 @@
-"""Download a benchmark: ``python -m eval.fetch benchmark=vlrewardbench``.
+"""Download a benchmark: ``r1reward fetch benchmark=vlrewardbench``.
 
 What differs from the hub, or is missing, is downloaded to ``benchmark.root``; counts and images are
 checked. Exit status: 0 when all is there, 1 when images are missing (they are named), 2 when there
@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from eval.benchmarks.base import Benchmark
-from eval.download.errors import FetchError, UnreachableError
-from eval.download.hub import Hub
-from eval.download.mmrb import Collector
-from eval.download.sync import Synced, sync
-from eval.media import MediaReport, MissingMedia
-from eval.rows import BenchmarkError
-from r1reward.command import run_command
-from r1reward.files import write_text
-from r1reward.progress import console_on
+from r1reward.cli.command import run_command
+from r1reward.eval.benchmarks.base import Benchmark
+from r1reward.eval.benchmarks.media import MediaReport, MissingMedia
+from r1reward.eval.benchmarks.rows import BenchmarkError
+from r1reward.eval.download.errors import FetchError, UnreachableError
+from r1reward.eval.download.hub import Hub
+from r1reward.eval.download.mmrb import Collector
+from r1reward.eval.download.sync import Synced, sync
+from r1reward.run.progress import console_on
+from r1reward.store.files import write_text
 
 MISSING = "missing_images.txt"
 _SHOWN = 20  # missing images on the console
@@ -139,7 +139,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 1 when images are missing, 2 when nothing is usable.
     """
-    run_command("eval/eval", fetch, FetchError, BenchmarkError)
+    run_command("eval", fetch, FetchError, BenchmarkError)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from eval.asking import Evaluation
-from eval.scoring import Score
-from r1reward.provenance import versions
-from r1reward.secret import shown
+from r1reward.config.secrets import shown
+from r1reward.eval.ask import Evaluation
+from r1reward.eval.score.scoring import Score
+from r1reward.run.provenance import versions
 
 SCHEMA = 1  # of results.json
 

@@ -1,4 +1,4 @@
-"""Judge a benchmark: ``python -m eval.run benchmark=photos judge=hf protocol=default``.
+"""Judge a benchmark: ``r1reward eval benchmark=photos judge=hf protocol=default``.
 
 Answers are journaled as they arrive, and the score is computed from the journal: the same command
 again asks only what is missing. Exit status: 0 with a score, 1 when more than ``max_failures``
@@ -20,26 +20,26 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from eval.asking import Evaluation, TooManyFaultsError
-from eval.ballots import BallotError
-from eval.benchmarks.base import Benchmark
-from eval.browser import judgements, sample
-from eval.items import write_items
-from eval.journal import Journal, JournalError
-from eval.judges.base import Judge, JudgeError
-from eval.judging import build_judge
-from eval.protocol import Protocol, ProtocolError
-from eval.report import report
-from eval.results import results
-from eval.rows import BenchmarkError
-from eval.scoring import summarise
-from eval.table import Ticker, show
-from eval.tracking import track
-from r1reward.command import error, run_command
-from r1reward.files import write_text
-from r1reward.progress import console_on
-from r1reward.quiet import quiet
-from r1reward.secret import check_secrets
+from r1reward.cli.command import error, run_command
+from r1reward.config.secrets import check_secrets
+from r1reward.eval.ask import Evaluation, TooManyFaultsError
+from r1reward.eval.benchmarks.base import Benchmark
+from r1reward.eval.benchmarks.rows import BenchmarkError
+from r1reward.eval.report.browser import judgements, sample
+from r1reward.eval.report.page import report
+from r1reward.eval.report.table import Ticker, show
+from r1reward.eval.results import results
+from r1reward.eval.score.ballots import BallotError
+from r1reward.eval.score.items import write_items
+from r1reward.eval.score.scoring import summarise
+from r1reward.eval.tracking import track
+from r1reward.judge.base import Judge, JudgeError
+from r1reward.judge.build import build_judge
+from r1reward.judge.protocol import Protocol, ProtocolError
+from r1reward.machine.output import quiet
+from r1reward.run.progress import console_on
+from r1reward.store.answers import Journal, JournalError
+from r1reward.store.files import write_text
 
 _UNUSABLE = (BenchmarkError, ProtocolError, JudgeError, JournalError, BallotError)
 
@@ -129,7 +129,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    run_command("eval/eval", _action, *_UNUSABLE)
+    run_command("eval", _action, *_UNUSABLE)
 
 
 if __name__ == "__main__":

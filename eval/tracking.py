@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.intervals import Rate
-from eval.scoring import Metrics, Score
-from r1reward.pictures import strip
-from r1reward.provenance import provenance
-from r1reward.record import Media
-from r1reward.tracking import show_table, wandb_environment
+from r1reward.core.record import Media
+from r1reward.eval.score.intervals import Rate
+from r1reward.eval.score.scoring import Metrics, Score
+from r1reward.pages.thumbnails import strip
+from r1reward.run.provenance import provenance
+from r1reward.run.tracking import show_table, wandb_environment
 
 _PIXELS = 320  # longest side of a picture
 

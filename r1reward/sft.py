@@ -17,8 +17,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from r1reward.progress import Progress
-from r1reward.runs import RunDir
+from r1reward.config.compose import CONF
+from r1reward.run.progress import Progress
+from r1reward.store.rundir import RunDir
 from r1reward.train import command, finalize
 
 
@@ -32,8 +33,8 @@ def fine_tune(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
     Raises:
         TrainingError: with what the first process to fail said.
     """
-    from r1reward.launch import POLL_SECONDS
-    from r1reward.session import cleaned_up, environment
+    from r1reward.launch.run import POLL_SECONDS
+    from r1reward.launch.session import cleaned_up, environment
 
     torchrun = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
@@ -68,12 +69,12 @@ def _said(run_dir: RunDir) -> str | None:
     return said
 
 
-@hydra.main(config_path="../conf", config_name="sft", version_base="1.3")
+@hydra.main(config_path=str(CONF), config_name="sft", version_base="1.3")
 def _main(cfg: DictConfig) -> float:
     finalize(cfg, "sft/experiment")
-    from r1reward.launch import Job, launch
-    from r1reward.sft_preflight import sft_preflight
-    from r1reward.summary import cold_start_summary, loss_after
+    from r1reward.launch.preflight_sft import sft_preflight
+    from r1reward.launch.run import Job, launch
+    from r1reward.run.summary import cold_start_summary, loss_after
 
     return launch(cfg, Job(sft_preflight, fine_tune, cold_start_summary, loss_after))
 

@@ -1,4 +1,4 @@
-"""Train a reward model: ``python -m r1reward.train experiment=stablereinforce``.
+"""Train a reward model: ``r1reward train experiment=stablereinforce``.
 
 Every Hydra flag works: ``-m`` for a sweep, ``--cfg job`` to print, ``key=value`` to override.
 """
@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from r1reward import config
+from r1reward.config import compose as config
 
 _MULTIRUN = {"-m", "--multirun"}
 
@@ -39,10 +39,10 @@ def finalize(cfg: DictConfig, group: str = "experiment") -> None:
     OmegaConf.resolve(cfg)
 
 
-@hydra.main(config_path="../conf", config_name="train", version_base="1.3")
+@hydra.main(config_path=str(config.CONF), config_name="train", version_base="1.3")
 def _main(cfg: DictConfig) -> float:
     finalize(cfg)
-    from r1reward.launch import launch
+    from r1reward.launch.run import launch
 
     return launch(cfg)
 

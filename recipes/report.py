@@ -1,4 +1,6 @@
-"""The page at the end of a recipe: ``python -m recipes.report +evaluations.NAME=DIR out=DIR``.
+"""The page at the end of a recipe.
+
+    python -m r1reward.recipes.report +evaluations.NAME=DIR out=DIR
 
 Evaluations side by side on every benchmark, with paired differences to the first of each, and the
 training runs between them. Everything is read from their folders.
@@ -16,16 +18,24 @@ from markupsafe import Markup
 from omegaconf import DictConfig
 from rich.table import Table
 
-from eval.compare import CompareError, Run, compare, read_rate, read_run, shared_items, warnings
-from eval.items import ItemsError
-from eval.plots import rate_dots
-from eval.table import rate_text
-from r1reward.command import run_command
-from r1reward.config import ConfigError
-from r1reward.files import write_text
-from r1reward.page import render
-from r1reward.progress import console_on
-from r1reward.runs import RunDir
+from r1reward.cli.command import run_command
+from r1reward.config.compose import ConfigError
+from r1reward.eval.compare import (
+    CompareError,
+    Run,
+    compare,
+    read_rate,
+    read_run,
+    shared_items,
+    warnings,
+)
+from r1reward.eval.report.plots import rate_dots
+from r1reward.eval.report.table import rate_text
+from r1reward.eval.score.items import ItemsError
+from r1reward.pages.html import render
+from r1reward.run.progress import console_on
+from r1reward.store.files import write_text
+from r1reward.store.rundir import RunDir
 
 PAGE = "report.html"
 _RATES = {

@@ -1,4 +1,4 @@
-"""Run a recipe from the first stage to the last: ``python -m recipes.run recipe=quickstart``.
+"""Run a recipe from the first stage to the last: ``r1reward recipe recipe=quickstart``.
 
 ``--dry-run`` prints the stages, their inputs, and what is done. The same command goes on where it
 stopped. Exit status: 0 when every stage is done, 2 for a recipe that cannot be run, else that of
@@ -15,12 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.command import error, run_command
-from r1reward.config import REPO, ConfigError, compose_config
+from r1reward.cli.command import error, run_command
+from r1reward.config.compose import REPO, ConfigError, compose_config
 from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.hardware import GIB
-from r1reward.progress import clock, console_on
-from recipes.pipeline import Pipeline, Stage
+from r1reward.recipes.pipeline import Pipeline, Stage
+from r1reward.run.progress import clock, console_on
 
 _DRY_RUN = "--dry-run"
 _PLANS = {"training": plan_training, "sft": plan_sft, "evaluation": plan_evaluation}

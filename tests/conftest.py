@@ -1,7 +1,28 @@
 """What all tests share."""
 
+import pytest
 from hypothesis import settings
+
+from r1reward.config.compose import REPO, compose_config
 
 # A busy machine is slow, not wrong.
 settings.register_profile("r1reward", deadline=None)
 settings.load_profile("r1reward")
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """The tiny model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(REPO / "recipes" / "tiny" / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def config():
+    """The resolved configuration of a training run on a CPU."""
+    from omegaconf import OmegaConf
+
+    composed = compose_config(["cluster=cpu", "consistency=rule", "logging=local"])
+    OmegaConf.resolve(composed)
+    return composed

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_train import MODEL, only_run
+from support.training import MODEL, only_run
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from eval.compare import read_run
-from r1reward.config import REPO
-from r1reward.nvidia import count_gpus
-from r1reward.runs import RunDir
+from r1reward.config.compose import REPO
+from r1reward.eval.compare import read_run
+from r1reward.machine.gpus import count_gpus
+from r1reward.store.rundir import RunDir
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not count_gpus(), reason="needs a GPU")]
 SMALL = (
@@ -94,20 +94,20 @@ def test_transformers_and_the_engine_judge_alike(tmp_path: Path) -> None:
     for judge, more in (("hf", ()), ("vllm", ("+judge.engine.gpu_memory_utilization=0.1",))):
         out = tmp_path / judge
         given = ("benchmark=photos", f"judge={judge}", "protocol.max_tokens=64", f"run.dir={out}")
-        started("eval.run", *given, *more)
+        started("r1reward.eval.run", *given, *more)
         found[judge] = read_run(out).results["score"]["overall"]["accuracy"]
     assert found["hf"]["n"] == found["vllm"]["n"]
     assert found["vllm"]["value"] == pytest.approx(found["hf"]["value"], abs=0.02)
 
 
-def test_verl_hosts_the_judge_on_the_same_gpu(tmp_path: Path) -> None:
-    """Two pools of one GPU each, which are the same one here; the tiny model judges itself."""
+def test_verl_hosts_the_consistency_check_on_the_same_gpu(tmp_path: Path) -> None:
+    """Two pools of one GPU each, which are the same one here; the tiny model checks itself."""
     started(
         "r1reward.train",
         *(*SMALL, "cluster=gpu1", f"run.root={tmp_path}", "data.steps=1", "run.export=false"),
-        *("judge=hosted", f"judge.model={MODEL}", "judge.retries=0"),
+        *("consistency=hosted", f"consistency.model={MODEL}", "consistency.retries=0"),
         *("trainer.val_before_train=false", "data.validate_every=-1"),
-        *("run.judge_guard.max_failure_rate=null", "ray_kwargs.ray_init.num_gpus=2"),
+        *("run.consistency_guard.max_failure_rate=null", "ray_kwargs.ray_init.num_gpus=2"),
         "reward.reward_model.rollout.gpu_memory_utilization=0.1",
         "reward.reward_model.rollout.max_model_len=4096",
         CUDA_VISIBLE_DEVICES=f"{FIRST},{FIRST}",
@@ -115,9 +115,9 @@ def test_verl_hosts_the_judge_on_the_same_gpu(tmp_path: Path) -> None:
     run = only_run(tmp_path)
     (metrics,) = (row["metrics"] for row in run.rows("train"))
     rows = [json.loads(line) for line in (run.root / "rollouts" / "1.jsonl").open()]
-    assert metrics["judge/judged"] == sum(row["judged"] for row in rows) > 0
-    assert metrics["judge/calls"] > 0
-    assert all(row["judge_failure_kind"] in ("", "unparsed") for row in rows)
+    assert metrics["consistency/checked"] == sum(row["checked"] for row in rows) > 0
+    assert metrics["consistency/calls"] > 0
+    assert all(row["consistency_failure_kind"] in ("", "unparsed") for row in rows)
 
 
 @two_gpus

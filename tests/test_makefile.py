@@ -8,10 +8,22 @@ import subprocess
 
 import pytest
 
-from r1reward.config import REPO
+from r1reward.config.compose import REPO
 
 OURS = (
-    *("EXP", "CLUSTER", "MODEL", "DATA", "JUDGE", "RESUME", "ARGS", "RUN", "FILE", "SWEEP"),
+    *(
+        "EXP",
+        "CLUSTER",
+        "MODEL",
+        "DATA",
+        "JUDGE",
+        "CONSISTENCY",
+        "RESUME",
+        "ARGS",
+        "RUN",
+        "FILE",
+        "SWEEP",
+    ),
     *("LAUNCHER", "RETRY", "DIR"),
     *("BENCH", "PROTOCOL", "MODEL_PATH", "RUNS", "OUT", "SOURCE", "RECIPE"),
 )
@@ -80,9 +92,9 @@ def test_train_passes_every_choice_on() -> None:
 def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
     command = [".venv/bin/python", "-m", "r1reward.train", "experiment=stablereinforce"]
     assert expanded("train") == command
-    assert expanded("train", "JUDGE=none", "ARGS=a=b +c.d='x y'") == [
+    assert expanded("train", "CONSISTENCY=none", "ARGS=a=b +c.d='x y'") == [
         *command,
-        *("judge=none", "a=b", "+c.d=x y"),
+        *("consistency=none", "a=b", "+c.d=x y"),
     ]
 
 
@@ -96,16 +108,20 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
             "-m r1reward.sft sft/experiment=x sft/cluster=gpu8 sft/model=m sft/data=d "
             "resume=auto a=b",
         ),
-        ("recipe", [], "-m recipes.run recipe=quickstart"),
-        ("recipe", ["RECIPE=paper", "ARGS=--dry-run"], "-m recipes.run recipe=paper --dry-run"),
-        ("ablation", [], "-m recipes.ablation.page"),
+        ("recipe", [], "-m r1reward.recipes.run recipe=quickstart"),
+        (
+            "recipe",
+            ["RECIPE=paper", "ARGS=--dry-run"],
+            "-m r1reward.recipes.run recipe=paper --dry-run",
+        ),
+        ("ablation", [], "-m r1reward.recipes.ablation.page"),
         (
             "plan",
             ["CLUSTER=gpu8", "ARGS=hardware=h200"],
-            "-m tools.plan experiment=stablereinforce cluster=gpu8 hardware=h200",
+            "-m r1reward.tools.plan experiment=stablereinforce cluster=gpu8 hardware=h200",
         ),
-        ("report", ["RUN=runs/x/1"], "-m tools.run_report runs/x/1"),
-        ("show", ["EXP=grpo"], "-m tools.show experiment=grpo"),
+        ("report", ["RUN=runs/x/1"], "-m r1reward.tools.run_report runs/x/1"),
+        ("show", ["EXP=grpo"], "-m r1reward.tools.show experiment=grpo"),
         ("sweep", [], "-m r1reward.train --multirun sweep=smoke"),
         (
             "sweep",
@@ -114,34 +130,34 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
             "hydra/launcher=ray_job sweep.retry=failed",
         ),
         ("sweep", ["SWEEP=", "ARGS=a=1,2"], "-m r1reward.train --multirun a=1,2"),
-        ("sweep-summary", [], "-m tools.sweep_summary runs/sweeps/smoke"),
-        ("sweep-summary", ["DIR=a/b"], "-m tools.sweep_summary a/b"),
-        ("export", ["RUN=runs/x/1"], "-m r1reward.export runs/x/1"),
-        ("wandb-sync", [], "-m tools.wandb_sync"),
-        ("wandb-sync", ["RUN=runs/x/1"], "-m tools.wandb_sync runs/x/1"),
-        ("gallery", ["RUN=runs/x/1"], "-m tools.gallery runs/x/1"),
-        ("validate", [], "-m tools.validate data=photos"),
-        ("validate", ["DATA=r1_reward_rl"], "-m tools.validate data=r1_reward_rl"),
-        ("validate", ["FILE=a.jsonl"], """-m tools.validate 'files=["a.jsonl"]'"""),
-        ("eval", [], "-m eval.run benchmark=photos protocol=default"),
+        ("sweep-summary", [], "-m r1reward.tools.sweep_summary runs/sweeps/smoke"),
+        ("sweep-summary", ["DIR=a/b"], "-m r1reward.tools.sweep_summary a/b"),
+        ("export", ["RUN=runs/x/1"], "-m r1reward.run.export runs/x/1"),
+        ("wandb-sync", [], "-m r1reward.tools.wandb_sync"),
+        ("wandb-sync", ["RUN=runs/x/1"], "-m r1reward.tools.wandb_sync runs/x/1"),
+        ("gallery", ["RUN=runs/x/1"], "-m r1reward.tools.gallery runs/x/1"),
+        ("validate", [], "-m r1reward.tools.validate data=photos"),
+        ("validate", ["DATA=r1_reward_rl"], "-m r1reward.tools.validate data=r1_reward_rl"),
+        ("validate", ["FILE=a.jsonl"], """-m r1reward.tools.validate 'files=["a.jsonl"]'"""),
+        ("eval", [], "-m r1reward.eval.run benchmark=photos protocol=default"),
         (
             "eval",
             ["BENCH=b", "JUDGE=vllm", "PROTOCOL=official", "MODEL_PATH=m", "ARGS=a=b"],
-            "-m eval.run benchmark=b protocol=official judge=vllm judge.model=m a=b",
+            "-m r1reward.eval.run benchmark=b protocol=official judge=vllm judge.model=m a=b",
         ),
-        ("compare", ["RUNS=a b"], "-m eval.compare a b"),
-        ("data", ["BENCH=b"], "-m eval.fetch benchmark=b"),
+        ("compare", ["RUNS=a b"], "-m r1reward.eval.compare a b"),
+        ("data", ["BENCH=b"], "-m r1reward.eval.fetch benchmark=b"),
         (
             "convert",
             ["SOURCE=plain", "OUT=o", "ARGS=a=b"],
-            "-m tools.convert source=plain out=o a=b",
+            "-m r1reward.tools.convert source=plain out=o a=b",
         ),
         (
             "annotate",
             ["FILE=f", "OUT=o", "JUDGE=openai"],
-            "-m tools.annotate input=f out=o judge=openai",
+            "-m r1reward.tools.annotate input=f out=o judge=openai",
         ),
-        ("doctor", [], "-m tools.doctor"),
+        ("doctor", [], "-m r1reward.tools.doctor"),
         ("test", [], "-m pytest -m 'not gpu and not slow'"),
     ],
 )

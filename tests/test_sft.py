@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
-import wandb_file
 from PIL import Image
 from qwen_vl_utils import process_vision_info
+from support import wandb_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from r1reward.config import REPO
-from r1reward.data.pictures import examine
-from r1reward.data.tokens import PromptLength
-from r1reward.prompt import build_messages
-from r1reward.record import read_records
-from r1reward.runs import RunDir
+from r1reward.config.compose import REPO
+from r1reward.core.prompt import build_messages
+from r1reward.core.record import read_records
+from r1reward.data.media_facts import examine
+from r1reward.data.prompt_length import PromptLength
+from r1reward.recipes.tiny.reasoning import response_text
+from r1reward.run.summary import loss_after
 from r1reward.sft import _said
-from r1reward.summary import loss_after
-from recipes.tiny.reasoning import response_text
+from r1reward.store.rundir import RunDir
 
 PHOTOS = REPO / "recipes" / "photos"
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"

@@ -5,73 +5,27 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import wandb_file
 from PIL import Image
-
-from r1reward.config import REPO
-from r1reward.record import read_records
-from r1reward.runs import RunDir
-
-PHOTOS = REPO / "recipes" / "photos"
-MODEL = REPO / "recipes" / "tiny" / "checkpoint"
-SMALL = (
-    "experiment=stablereinforce",
-    "cluster=cpu",
-    "data.train_batch_size=8",
-    "actor_rollout_ref.actor.ppo_mini_batch_size=8",
-    "data.val_max_samples=16",
-    "data.steps=2",
-    "data.save_every=1",
+from support import wandb_file
+from support.training import (
+    ENVIRONMENT,
+    MODEL,
+    PHOTOS,
+    SECRETS,
+    command,
+    leftovers,
+    only_run,
+    run,
+    wait_for,
 )
-SECRETS = {
-    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
-    "OPENAI_API_KEY": "sk-nobody-may-see-this",
-    "HF_TOKEN": "hf_nobody_may_see_this",
-    "MY_JUDGE_API_KEY": "judge-nobody-may-see-this",
-}
-ENVIRONMENT = {**os.environ, **SECRETS, "WANDB_MODE": "offline"}
 
-
-def command(*overrides: str) -> list[str]:
-    return [sys.executable, "-m", "r1reward.train", *SMALL, *overrides]
-
-
-def run(*overrides: str) -> str:
-    done = subprocess.run(
-        command(*overrides),
-        cwd=REPO,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=840,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def leftovers() -> set[str]:
-    """Shared memory, sockets and temporary directories that runs of ours make."""
-    found = {str(path) for path in Path("/tmp").glob("rl-colocate-zmq-*")}
-    found |= {str(path) for path in Path("/tmp").glob("r1-*")}
-    return found | {str(path) for path in Path("/dev/shm").iterdir()}
-
-
-def only_run(root: Path) -> RunDir:
-    (directory,) = (root / "stablereinforce").iterdir()
-    return RunDir(directory)
-
-
-def wait_for(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.2)
+from r1reward.config.compose import REPO
+from r1reward.core.record import read_records
+from r1reward.store.rundir import RunDir
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +106,10 @@ def test_wandb_has_the_run_and_its_validation_pairs(trained: RunDir) -> None:
     files = wandb_file.offline_runs(trained.root)
     assert len(files) == 2  # killed, and resumed
     runs = wandb_file.written_runs(files)
-    assert len({run.run_id for run in runs}) == 1
-    for run in runs:
-        assert (run.run_group, run.job_type) == ("stablereinforce", "train")
-        assert list(run.tags) == ["stablereinforce", "tiny", "photos", "cpu"]
+    assert len({one.run_id for one in runs}) == 1
+    for one in runs:
+        assert (one.run_group, one.job_type) == ("stablereinforce", "train")
+        assert list(one.tags) == ["stablereinforce", "tiny", "photos", "cpu"]
     known = wandb_file.config(wandb_file.records(files[-1]))
     *_, start = [row for row in trained.rows("event") if row["event"] == "started"]
     assert known["data"]["train_batch_size"] == 8

@@ -1,4 +1,4 @@
-"""Find out how hard each record is: ``python -m tools.annotate input=... out=... judge=openai``.
+"""Find out how hard each record is: ``r1reward annotate input=... out=... judge=openai``.
 
 An expert judges every record, at most ``preset.attempts`` times, until it is right. Answers are
 journaled as they arrive: the same command again asks only what is missing. Exit status: 0 with an
@@ -15,20 +15,20 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from eval.annotate import Annotation, Preset, PresetError
-from eval.annotated import AnnotatedFolder, FolderError, count_rows
-from eval.asking import TooManyFaultsError
-from eval.difficulty import Meter, show
-from eval.journal import Journal, JournalError
-from eval.judges.base import Judge, JudgeError
-from eval.judging import build_judge
-from r1reward.command import error, run_command
-from r1reward.config import ConfigError
+from r1reward.cli.command import error, run_command
+from r1reward.config.compose import ConfigError
+from r1reward.core.record import RecordError
+from r1reward.core.rows import RowError
+from r1reward.data.annotate.attempts import Annotation, Preset, PresetError
+from r1reward.data.annotate.difficulty import Meter, show
+from r1reward.data.annotate.folder import AnnotatedFolder, FolderError, count_rows
 from r1reward.data.shards import media_folder
-from r1reward.progress import console_on
-from r1reward.quiet import quiet
-from r1reward.record import RecordError
-from r1reward.rows import RowError
+from r1reward.eval.ask import TooManyFaultsError
+from r1reward.judge.base import Judge, JudgeError
+from r1reward.judge.build import build_judge
+from r1reward.machine.output import quiet
+from r1reward.run.progress import console_on
+from r1reward.store.answers import Journal, JournalError
 
 _SHOWN = 20  # failures
 
@@ -119,7 +119,7 @@ def main() -> None:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
     unusable = (PresetError, FolderError, JournalError, JudgeError, RowError, RecordError)
-    run_command("eval/annotate", annotate, *unusable)
+    run_command("annotate", annotate, *unusable)
 
 
 if __name__ == "__main__":

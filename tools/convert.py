@@ -1,4 +1,4 @@
-"""A public preference set as a training set: ``python -m tools.convert source=rlaif_v out=...``.
+"""A public preference set as a training set: ``r1reward convert source=rlaif_v out=...``.
 
 Exit status: 0 when the set is there, 2 for a configuration or data that cannot be used.
 """
@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.command import run_command
-from r1reward.config import ConfigError
-from r1reward.data.conversion import Job
-from r1reward.data.convert import QUARANTINE, ConvertError, Progress, convert
+from r1reward.cli.command import run_command
+from r1reward.config.compose import ConfigError
+from r1reward.data.convert.run import QUARANTINE, ConvertError, Progress, convert
+from r1reward.data.convert.unit import Job
 from r1reward.data.sources.base import Source
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.progress import Live, console_on
+from r1reward.run.progress import Live, console_on
 
 
 def line(progress: Progress, seconds: float) -> str:

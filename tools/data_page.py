@@ -1,4 +1,4 @@
-"""Show a data set on one page: ``python -m tools.data_page input=folder out=page.html``.
+"""Show a data set on one page: ``r1reward data-page input=folder out=page.html``.
 
 Exit status: 0 when the page is there, 2 for a configuration or data that cannot be used.
 """
@@ -10,15 +10,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.command import run_command
-from r1reward.config import ConfigError
-from r1reward.data.page import page
+from r1reward.cli.command import run_command
+from r1reward.config.compose import ConfigError
+from r1reward.core.rows import RowError
+from r1reward.data.page.page import page
+from r1reward.data.page.survey import Sampling, count_rows, survey
 from r1reward.data.shards import media_folder
-from r1reward.data.survey import Sampling, count_rows, survey
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.files import write_text
-from r1reward.progress import Live, console_on
-from r1reward.rows import RowError
+from r1reward.run.progress import Live, console_on
+from r1reward.store.files import write_text
 
 
 def show(cfg: DictConfig) -> None:
@@ -35,7 +35,7 @@ def show(cfg: DictConfig) -> None:
     with Live(console) as live:
         sampling = Sampling(cfg.seed, cfg.records, cfg.languages, cfg.pixels, count_rows(path))
         found = survey(path, root, sampling, workers_of(cfg.workers), live)
-    command = shlex.join(["python", "-m", "tools.data_page", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "r1reward.tools.data_page", *sys.argv[1:]])
     write_text(out, page(found, path, given, command))
     seconds, size, memory = live.seconds, out.stat().st_size / 2**20, peak_bytes() / 2**20
     for kind, (number, _) in found.faults.items():

@@ -1,4 +1,4 @@
-"""Take benchmarks out of a training set: ``python -m tools.decontaminate input=... out=...``.
+"""Take benchmarks out of a training set: ``r1reward decontaminate input=... out=...``.
 
 Exit status: 0 with a clean set, 2 for a configuration or data that cannot be used.
 """
@@ -16,19 +16,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eval.benchmarks.base import Benchmark
-from eval.rows import BenchmarkError
-from r1reward.command import run_command
-from r1reward.config import CONF, ConfigError
-from r1reward.data.decontaminate import DROPPED, Cleaned, DecontaminateError, decontaminate
-from r1reward.data.references import Reference, UnusableReferenceError
-from r1reward.data.screen import REASONS, Rules
+from r1reward.cli.command import run_command
+from r1reward.config.compose import CONF, ConfigError
+from r1reward.core.rows import RowError
+from r1reward.data.decontaminate.match import REASONS, Rules
+from r1reward.data.decontaminate.references import Reference, UnusableReferenceError
+from r1reward.data.decontaminate.run import DROPPED, Cleaned, DecontaminateError, decontaminate
 from r1reward.data.shards import media_folder
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.progress import Live, console_on
-from r1reward.rows import RowError
+from r1reward.eval.benchmarks.base import Benchmark
+from r1reward.eval.benchmarks.rows import BenchmarkError
+from r1reward.run.progress import Live, console_on
 
-_BENCHMARKS = CONF / "eval" / "benchmark"
+_BENCHMARKS = CONF / "benchmark"
 _RULES = (
     "drop", "images", "image_similarity", "prompt_similarity", "specific_shingles", "common_images"
 )  # fmt: skip
@@ -62,7 +62,7 @@ def clean(cfg: DictConfig) -> None:
             rules,
             out,
             workers=workers_of(given["workers"]),
-            command=shlex.join(["python", "-m", "tools.decontaminate", *sys.argv[1:]]),
+            command=shlex.join(["python", "-m", "r1reward.tools.decontaminate", *sys.argv[1:]]),
             tick=live,
         )
     show(console, cleaned, out, live.seconds)

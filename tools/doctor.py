@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from r1reward.config import REPO, ConfigError, detect_cluster
-from r1reward.nvidia import count_gpus
-from r1reward.progress import console_on
-from r1reward.tracking import has_wandb_key
+from r1reward.config.compose import REPO, ConfigError, detect_cluster
+from r1reward.machine.gpus import count_gpus
+from r1reward.run.progress import console_on
+from r1reward.run.tracking import has_wandb_key
 
 _GIB = 1 << 30
 _PINNED = ("verl", "torch", "transformers", "ray", "TransferQueue", "tensordict", "hydra-core")

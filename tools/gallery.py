@@ -1,4 +1,4 @@
-"""Write the gallery of experiments, ``recipes/gallery.md``: ``python -m tools.gallery [RUN ...]``.
+"""Write the gallery of experiments, ``recipes/gallery.md``: ``r1reward gallery [RUN ...]``.
 
 Purpose and differences come from ``conf``, results from ``recipes/gallery.json`` and the study in
 ``recipes/ablation``; a finished run that is named becomes the last result of its experiment.
@@ -16,13 +16,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.command import error
-from r1reward.config import CONF, REPO, compose_config, differences
-from r1reward.files import write_text
-from r1reward.report.story import story
-from r1reward.runs import RunDir
-from r1reward.stats import wilson_interval
-from r1reward.summary import loss_after
+from r1reward.cli.command import error
+from r1reward.config.compose import CONF, REPO, compose_config, differences
+from r1reward.core.intervals import wilson_interval
+from r1reward.report.history import story
+from r1reward.run.summary import loss_after
+from r1reward.store.files import write_text
+from r1reward.store.rundir import RunDir
 
 PAGE = REPO / "recipes" / "gallery.md"
 RESULTS = REPO / "recipes" / "gallery.json"

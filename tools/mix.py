@@ -1,4 +1,4 @@
-"""Make training sets of data sets: ``python -m tools.mix inputs=[a,b] out=c select=rl``.
+"""Make training sets of data sets: ``r1reward mix inputs=[a,b] out=c select=rl``.
 
 Exit status: 0 when the mix is there, 2 for a configuration or data that cannot be used.
 """
@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from r1reward.command import run_command
-from r1reward.data.choice import Input, MixError, Selection, Settings
-from r1reward.data.keys import Fate, counts, fates
-from r1reward.data.mix import DROPPED, Mix, mix
+from r1reward.cli.command import run_command
+from r1reward.core.intervals import wilson_interval
+from r1reward.core.rows import RowError
+from r1reward.data.mix.keys import Fate, counts, fates
+from r1reward.data.mix.run import DROPPED, Mix, mix
+from r1reward.data.mix.select import Input, MixError, Selection, Settings
 from r1reward.data.shards import media_folder
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.progress import Live, console_on
-from r1reward.rows import RowError
-from r1reward.stats import wilson_interval
+from r1reward.run.progress import Live, console_on
 
 
 def inputs_of(given: Any) -> list[Input]:
@@ -170,7 +170,7 @@ def make(cfg: DictConfig) -> None:
     settings = settings_of(given, weighted=inputs[0].weight is not None)
     console, out = console_on(sys.stdout), Path(given["out"])
     with Live(console) as live:
-        command = shlex.join(["python", "-m", "tools.mix", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", "r1reward.tools.mix", *sys.argv[1:]])
         made = mix(inputs, settings, out, workers_of(cfg.workers), command, live)
     show(console, made, out, live.seconds)
 

@@ -1,4 +1,4 @@
-"""Predict memory and time of a run: ``python -m tools.plan model=qwen2_5_vl_7b cluster=gpu8``.
+"""Predict memory and time of a run: ``r1reward plan model=qwen2_5_vl_7b cluster=gpu8``.
 
 Keys of conf/plan.yaml and of training are given alike. Exit status: 0 when it fits, also tightly,
 1 when it does not, 2 for a configuration that cannot be planned.
@@ -14,14 +14,14 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.command import error
-from r1reward.config import CONF, ConfigError, compose_config, resolve_cluster
+from r1reward.cli.command import error
+from r1reward.config.compose import CONF, ConfigError, compose_config, resolve_cluster
+from r1reward.core.rows import RowError, files_of
 from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.advice import advise
 from r1reward.plan.hardware import GIB, Gpu
 from r1reward.plan.settings import split_overrides
-from r1reward.progress import console_on
-from r1reward.rows import RowError, files_of
+from r1reward.run.progress import console_on
 
 
 def main() -> None:

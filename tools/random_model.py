@@ -1,4 +1,4 @@
-"""Make a Qwen2.5-VL of a published size with random weights: ``python -m tools.random_model``.
+"""Make a Qwen2.5-VL of a published size with random weights: ``r1reward random-model``.
 
 It judges nothing, and costs exactly what the real one costs. The tokenizer is the tiny model's:
 tokens beyond it have a logit of zero, so that none is ever the likeliest one.
@@ -11,9 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.command import run_command
-from r1reward.config import REPO, ConfigError
-from r1reward.progress import console_on
+from r1reward.cli.command import run_command
+from r1reward.config.compose import REPO, ConfigError
+from r1reward.run.progress import console_on
 
 _TINY = REPO / "recipes" / "tiny" / "checkpoint"
 # What both sizes share (config.json of Qwen/Qwen2.5-VL-7B-Instruct).
@@ -87,7 +87,7 @@ def _write(cfg: DictConfig, out: Path) -> int:
 
 
 def _config(cfg: DictConfig, tokenizer: Any) -> Any:
-    from recipes.tiny.model import make_config
+    from r1reward.recipes.tiny.model import make_config
 
     size: Any = OmegaConf.to_container(cfg.sizes[cfg.size])
     token_id = tokenizer.convert_tokens_to_ids

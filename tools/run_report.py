@@ -1,4 +1,4 @@
-"""Write the report of a training run: ``python -m tools.run_report RUN``.
+"""Write the report of a training run: ``r1reward report RUN``.
 
 A run writes it itself when it ends; this is for one that goes on, was killed, or is older.
 """
@@ -6,9 +6,9 @@ A run writes it itself when it ends; this is for one that goes on, was killed, o
 import argparse
 from pathlib import Path
 
-from r1reward.command import error
-from r1reward.report.page import ReportError, write_report
-from r1reward.runs import RunDir
+from r1reward.cli.command import error
+from r1reward.report.run_page import ReportError, write_report
+from r1reward.store.rundir import RunDir
 
 
 def main() -> None:

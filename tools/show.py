@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from r1reward.config import compose_config, differences, verl_defaults
-from r1reward.progress import console_on
+from r1reward.config.compose import compose_config, differences, verl_defaults
+from r1reward.run.progress import console_on
 
 
 def main() -> None:

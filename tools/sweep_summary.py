@@ -1,4 +1,4 @@
-"""Write the summary of a sweep again, and show it: ``python -m tools.sweep_summary FOLDER``.
+"""Write the summary of a sweep again, and show it: ``r1reward sweep-summary FOLDER``.
 
 A sweep writes it after every run; this is for one that goes on elsewhere, or was killed.
 """
@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from r1reward.command import error
-from r1reward.config import ConfigError
-from r1reward.progress import console_on
+from r1reward.cli.command import error
+from r1reward.config.compose import ConfigError
+from r1reward.run.progress import console_on
 from r1reward.sweep.manifest import Manifest
 from r1reward.sweep.summary import PAGE, table, write_summary
 

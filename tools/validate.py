@@ -1,4 +1,4 @@
-"""Check preference records and list every bad row: ``python -m tools.validate files=[a.jsonl,b/]``.
+"""Check preference records and list every bad row: ``r1reward validate files=[a.jsonl,b/]``.
 
 ``data=photos`` checks the files of an option of conf/data; ``fix=true out=folder`` writes the good
 rows as a data set. Exit status: 0 when no row is bad, or when the good ones are written, 1 when
@@ -23,17 +23,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from r1reward.command import run_command
-from r1reward.config import ConfigError
-from r1reward.data.checks import Rules, known_languages
-from r1reward.data.findings import ERRORS, WARNINGS, Finding
-from r1reward.data.repair import QUARANTINE, is_done, write_good
-from r1reward.data.tokens import LengthError
-from r1reward.data.validation import Part, Validation, ValidationError, check, parts_of
+from r1reward.cli.command import run_command
+from r1reward.config.compose import ConfigError
+from r1reward.core.rows import RowError
+from r1reward.data.prompt_length import LengthError
+from r1reward.data.validate.findings import ERRORS, WARNINGS, Finding
+from r1reward.data.validate.repair import QUARANTINE, is_done, write_good
+from r1reward.data.validate.rows import Rules, known_languages
+from r1reward.data.validate.run import Part, Validation, ValidationError, check, parts_of
 from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.files import replacing
-from r1reward.progress import Live, console_on
-from r1reward.rows import RowError
+from r1reward.run.progress import Live, console_on
+from r1reward.store.files import replacing
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
 _LISTED = 12  # sources, languages
@@ -64,7 +64,7 @@ def validate(cfg: DictConfig) -> None:
         report.add(validation.finish(found))
     console.print(table(validation, live.seconds))
     if cfg.fix:
-        command = shlex.join(["python", "-m", "tools.validate", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", "r1reward.tools.validate", *sys.argv[1:]])
         rows, dropped = write_good(
             parts, validation.bad, validation.lost, Path(cfg.out), workers, **facts, command=command
         )

@@ -1,4 +1,4 @@
-"""Send what was tracked offline to Weights & Biases: ``python -m tools.wandb_sync [FOLDER ...]``.
+"""Send what was tracked offline to Weights & Biases: ``r1reward wandb-sync [FOLDER ...]``.
 
 Exit status: 0 when all is sent, 1 when W&B refused or was not reached, 2 without a key.
 """
@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from r1reward.command import error
-from r1reward.tracking import has_wandb_key
+from r1reward.cli.command import error
+from r1reward.run.tracking import has_wandb_key
 
 
 def unsent(folders: list[Path]) -> list[Path]:

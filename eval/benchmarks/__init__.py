@@ -1,1 +1,1 @@
-"""The benchmarks: one module and one file in conf/eval/benchmark each; nothing lists them."""
+"""The benchmarks: one module and one file in conf/benchmark each; nothing lists them."""

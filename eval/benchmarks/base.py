@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from eval.item import Item, Position
-from eval.media import MediaFolder, MediaReport, MissingMedia
-from eval.rows import BenchmarkError, Row, read_rows
-from r1reward.record import Media, Record, RecordError
+from r1reward.core.record import Media, Record, RecordError
+from r1reward.eval.benchmarks.media import MediaFolder, MediaReport, MissingMedia
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, read_rows
+from r1reward.judge.item import Item, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Benchmark(ABC):
     """A benchmark's reader; subclasses say what a row means.
 
     Class attributes of a subclass:
-        name: that of its module and of its file in conf/eval/benchmark.
+        name: that of its module and of its file in conf/benchmark.
         files: patterns of its official files below ``root``, the best first.
         columns: what :meth:`place` reads of a row.
         fetch: where to get it and where it must lie, with ``{root}``.

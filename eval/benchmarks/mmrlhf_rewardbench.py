@@ -8,9 +8,9 @@ released R1-Reward scorer groups alike.
 
 from typing import ClassVar
 
-from eval.benchmarks.base import Benchmark, Pair, Place
-from eval.rows import BenchmarkError, Row, field
-from r1reward.record import Media
+from r1reward.core.record import Media
+from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field
 
 _CATEGORIES = ("mcq", "long", "short", "safety", "video")
 

@@ -10,9 +10,9 @@ tables of the R1-Reward paper have seven columns, their plain mean as "overall",
 import hashlib
 from typing import ClassVar
 
-from eval.benchmarks.base import Benchmark, Pair, Place
-from eval.item import Position
-from eval.rows import BenchmarkError, Row, field, images
+from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, images
+from r1reward.judge.item import Position
 
 _AREAS = {
     "open_generation/correctness_task": "correctness",

@@ -7,9 +7,9 @@ the photo shows; the pairs of one photo belong together.
 from functools import cached_property
 from typing import ClassVar
 
-from eval.benchmarks.base import Benchmark, Pair, Place
-from eval.rows import BenchmarkError, Row, field, read_rows
-from r1reward.record import Record
+from r1reward.core.record import Record
+from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, read_rows
 
 
 class Photos(Benchmark):
@@ -19,7 +19,8 @@ class Photos(Benchmark):
     files = ("test.jsonl",)
     columns = ("media",)
     fetch = (
-        "It comes with the repository: `python -m recipes.photos.build` writes {root}/test.jsonl."
+        "It comes with the package; `python -m r1reward.recipes.photos.build` writes "
+        "{root}/test.jsonl again."
     )
     groupings: ClassVar = {"official": "what the photo shows"}
     counts: ClassVar = {

@@ -10,8 +10,8 @@ pre-formatted ones, name the better response first.
 import re
 from typing import ClassVar
 
-from eval.benchmarks.base import Benchmark, Pair, Place
-from eval.rows import BenchmarkError, Row, field, images
+from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, images
 
 # Beginning of the id -> source, official group (cal.py since 2025-05-08), group of the released
 # R1-Reward get_acc.py, which compares "rlhf" and "rlaif" in lower case and so never finds them.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from eval.download.errors import FetchError
+from r1reward.eval.download.errors import FetchError
 
 
 @dataclass(frozen=True, slots=True)

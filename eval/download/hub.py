@@ -17,8 +17,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFile
 
-from eval.download.errors import FetchError, UnreachableError
-from eval.download.files import Digest, digest, matches
+from r1reward.eval.download.errors import FetchError, UnreachableError
+from r1reward.eval.download.files import Digest, digest, matches
 
 HUGGING_FACE = "https://huggingface.co"
 _PATIENCE = 30.0  # seconds for an answer about a data set
@@ -93,7 +93,7 @@ class Hub:
             snapshot: whose file it is.
             file: one of ``snapshot.files``.
             folder: where files of this commit lie, and notes of huggingface_hub.
-            meter: :meth:`eval.download.progress.Transfers.meter`.
+            meter: :meth:`r1reward.eval.download.progress.Transfers.meter`.
 
         Raises:
             FetchError: when it does not come, or is not what the hub describes.

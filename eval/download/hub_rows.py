@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from rich.console import Console
 
-from eval.download.errors import FetchError
-from eval.download.hub import Hub, HubFile, Snapshot
-from eval.download.mmrb_sources import Source
-from eval.download.progress import Transfers
-from eval.rows import BenchmarkError, Row, images, read_rows
-from r1reward.files import replacing, write_text
-from r1reward.media import ImageError, open_image
+from r1reward.core.media import ImageError, open_image
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, images, read_rows
+from r1reward.eval.download.errors import FetchError
+from r1reward.eval.download.hub import Hub, HubFile, Snapshot
+from r1reward.eval.download.mmrb_sources import Source
+from r1reward.eval.download.progress import Transfers
+from r1reward.store.files import replacing, write_text
 
 _PARQUET = "refs/convert/parquet"  # where the hub itself converts data sets of other forms
 

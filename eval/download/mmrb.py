@@ -1,8 +1,8 @@
 """Collects Multimodal RewardBench from its sources, where no mirror has it whole.
 
 The official repository distributes annotations without most questions and without images. Which
-row of which data set they are, and what is asked, stands in :mod:`eval.download.mmrb_sources`. What
-a source gave is kept in ``collected/<folder>.json``, so a rerun asks it for nothing again.
+row of which data set they are, and what is asked, stands in :mod:`.mmrb_sources`. What a source
+gave is kept in ``collected/<folder>.json``, so a rerun asks it for nothing again.
 """
 
 import io
@@ -18,16 +18,16 @@ from httpx import HTTPError
 from huggingface_hub.file_download import http_get
 from rich.console import Console
 
-from eval.download.errors import FetchError, UnreachableError
-from eval.download.files import Digest, alone, digest, inside
-from eval.download.hub import HUGGING_FACE, Hub, Snapshot, brief
-from eval.download.hub_rows import HubRows, key_of
-from eval.download.mmrb_sources import OFFICIAL, SOURCES, GitHubFolder, Script, Source
-from eval.download.progress import Transfers
-from eval.download.sync import STAGING, record
-from eval.rows import BenchmarkError, Row, images, read_rows
-from r1reward.files import replacing, write_text
-from r1reward.media import ImageError, open_image
+from r1reward.core.media import ImageError, open_image
+from r1reward.eval.benchmarks.rows import BenchmarkError, Row, images, read_rows
+from r1reward.eval.download.errors import FetchError, UnreachableError
+from r1reward.eval.download.files import Digest, alone, digest, inside
+from r1reward.eval.download.hub import HUGGING_FACE, Hub, Snapshot, brief
+from r1reward.eval.download.hub_rows import HubRows, key_of
+from r1reward.eval.download.mmrb_sources import OFFICIAL, SOURCES, GitHubFolder, Script, Source
+from r1reward.eval.download.progress import Transfers
+from r1reward.eval.download.sync import STAGING, record
+from r1reward.store.files import replacing, write_text
 
 _ANNOTATIONS = "data/all_data_release.json"
 _SCRIPT = "scripts/0_download_data.py"

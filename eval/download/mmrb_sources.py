@@ -11,8 +11,8 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eval.download.errors import FetchError
-from eval.rows import Row
+from r1reward.eval.benchmarks.rows import Row
+from r1reward.eval.download.errors import FetchError
 
 OFFICIAL = "facebookresearch/multimodal_rewardbench"  # on GitHub
 

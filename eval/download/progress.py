@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from r1reward.progress import clock
+from r1reward.run.progress import clock
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
 

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.filesize import decimal
 
-from eval.download.errors import FetchError
-from eval.download.files import Digest, alone, digest, inside, matches
-from eval.download.hub import Hub, HubFile, Snapshot
-from eval.download.progress import Transfers
-from r1reward.files import write_text
+from r1reward.eval.download.errors import FetchError
+from r1reward.eval.download.files import Digest, alone, digest, inside, matches
+from r1reward.eval.download.hub import Hub, HubFile, Snapshot
+from r1reward.eval.download.progress import Transfers
+from r1reward.store.files import write_text
 
 RECORD = "download.json"
 STAGING = ".download"  # files on their way, below the folder; a rerun takes up what is whole

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r1reward.files import replacing, write_text
+from r1reward.store.files import replacing, write_text
 
 MANIFEST = "manifest.json"
 # A row group is written, and read, whole: rows, and bytes of the images that they may carry.
@@ -18,7 +18,7 @@ _GROUP = 256
 _GROUP_BYTES = 16 << 20
 SCHEMA = pa.schema(
     [
-        # The record (r1reward.record.Record).
+        # The record (r1reward.core.record.Record).
         ("question", pa.string()),
         ("responses", pa.list_(pa.string())),
         ("label", pa.int8()),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
-from r1reward.config import ConfigError
+from r1reward.config.compose import ConfigError
 from r1reward.plan import memory, timing
 from r1reward.plan.engine import Engine, Load, generate
 from r1reward.plan.hardware import GIB, Gpu
@@ -229,7 +229,7 @@ def _notes(setup: Setup, model: Model, gpu: Gpu, settings: DictConfig) -> list[s
             "without flash-attn (use_remove_padding=true) sequences are padded, and logits are "
             "copied to take the padding out"
         )
-    if setup.judge is not None:
-        used = setup.judge.engines * setup.judge.engine.gpus
-        notes.append(f"GPUs of the judge, beside these: {used}")
+    if setup.check is not None:
+        used = setup.check.engines * setup.check.engine.gpus
+        notes.append(f"GPUs of the consistency check, beside these: {used}")
     return notes

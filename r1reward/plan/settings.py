@@ -6,7 +6,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config import CONF
+from r1reward.config.compose import CONF
 
 
 def load_settings(overrides: Sequence[str] = ()) -> DictConfig:

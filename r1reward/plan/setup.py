@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r1reward.config import ConfigError
+from r1reward.config.compose import ConfigError
 from r1reward.plan.engine import Engine
 
 _BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}
@@ -25,8 +25,8 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A judge that verl hosts, on GPUs of its own: its model, an engine, how many engines."""
+class ServedCheck:
+    """A check that verl hosts, on GPUs of its own: its model, an engine, how many engines."""
 
     path: str
     engine: Engine
@@ -86,7 +86,7 @@ class Setup(Training):
     reference: Pass | None
     reference_bytes: int
     engine: Engine
-    judge: Judge | None
+    check: ServedCheck | None
     engine_sleeps: bool
     sync_bucket: float
     length: int | None
@@ -122,7 +122,7 @@ def setup_of(cfg: DictConfig) -> Setup:
         reference=reference,
         reference_bytes=_bytes(part.ref.fsdp_config.model_dtype or "bf16"),
         engine=_engine(rollout),
-        judge=_judge(cfg.reward.reward_model),
+        check=_check(cfg.reward.reward_model),
         engine_sleeps=bool(rollout.free_cache_engine) and bool(rollout.enable_sleep_mode),
         sync_bucket=float(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20,
         length=rollout.max_model_len,
@@ -233,7 +233,7 @@ def _engine(rollout: DictConfig) -> Engine:
     )
 
 
-def _judge(served: DictConfig) -> Judge | None:
+def _check(served: DictConfig) -> ServedCheck | None:
     if not served.enable:
         return None
     rollout, gpus = served.rollout, int(served.n_gpus_per_node) * int(served.nnodes)
@@ -243,7 +243,7 @@ def _judge(served: DictConfig) -> Judge | None:
         sequences=int(rollout.max_num_seqs or 256),
         eager=bool(rollout.enforce_eager),
     )
-    return Judge(str(served.model_path), engine, max(1, gpus // engine.gpus))
+    return ServedCheck(str(served.model_path), engine, max(1, gpus // engine.gpus))
 
 
 def _bytes(dtype: str) -> int:

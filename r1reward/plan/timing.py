@@ -18,8 +18,8 @@ def training(
     """Return ``{phase: seconds}`` of a reinforcement step."""
     sequences = setup.batch * setup.samples
     phases = {"generation": generation(setup, model, gpu, lengths, settings, sequences)}
-    judging = _judging(setup, gpu, lengths, settings, sequences)
-    phases["judge, after generation"] = max(0.0, judging - phases["generation"])
+    checking = _judging(setup, gpu, lengths, settings, sequences)
+    phases["consistency, after generation"] = max(0.0, checking - phases["generation"])
     if setup.old:
         phases["old log-probs"] = _forward(
             setup, model, gpu, lengths, settings, setup.old.tokens, host_bytes=0
@@ -54,15 +54,16 @@ def generation(
 def _judging(
     setup: Setup, gpu: Gpu, lengths: Lengths, settings: DictConfig, sequences: int
 ) -> float:
-    """Seconds of a hosted judge, which reads answers as they come; others cost the GPUs nothing."""
-    if setup.judge is None:
+    """Seconds of a hosted check, which reads answers as they come; others cost the GPUs nothing."""
+    if setup.check is None:
         return 0.0
     work = settings.work
     load = Load(
-        prompts=sequences / setup.judge.engines, votes=1, image=0, response=work.judge_response,
-        prompt=work.judge_prompt + lengths.response, longest=work.judge_response,
+        prompts=sequences / setup.check.engines, votes=1, image=0,
+        response=work.consistency_response,
+        prompt=work.consistency_prompt + lengths.response, longest=work.consistency_response,
     )  # fmt: skip
-    return generate(setup.judge.engine, load, model_of(setup.judge.path), gpu, settings)
+    return generate(setup.check.engine, load, model_of(setup.check.path), gpu, settings)
 
 
 def update(

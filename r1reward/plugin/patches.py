@@ -4,8 +4,9 @@ TransferQueue 0.1.11, transformers 5.9.0 and vLLM 0.24.0 are meant beside verl.
 
 Nothing else in this repository assigns to a foreign module. A patch is a function that receives
 the module just imported; ``_CPU`` patches apply only where verl runs on :mod:`.platform`'s CPU
-platform. File and line numbers are those of the pinned versions; ``tests/test_patches.py`` shows
-for each patch the failure that it removes, so a newer version tells us when it can go.
+platform. File and line numbers are those of the pinned versions;
+``tests/plugin/test_patches.py`` shows for each patch the failure that it removes, so a newer
+version tells us when it can go.
 """
 
 import functools
@@ -19,9 +20,9 @@ from typing import Any
 
 from wrapt import ObjectProxy, register_post_import_hook
 
-from r1reward.janitor import TOKEN
-from r1reward.runs import RunDir
-from r1reward.tracking import describe
+from r1reward.machine.janitor import TOKEN
+from r1reward.run.tracking import describe
+from r1reward.store.rundir import RunDir
 
 
 def equal_length_positions(module: Any) -> None:
@@ -191,7 +192,7 @@ def windows_one_by_one(module: Any) -> None:
     attended to at once. The loop is left with a single chunk, and our function, which stands in
     for ``sdpa`` wherever it is told of windows, with the rest.
     """
-    from r1reward.plugin.windows import attend, windows_of
+    from r1reward.patches.windows import attend, windows_of
 
     attention, registry = module.Qwen2_5_VLVisionAttention, module.ALL_ATTENTION_FUNCTIONS
     original, plain = attention.forward, registry["sdpa"]

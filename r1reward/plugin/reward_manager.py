@@ -1,4 +1,4 @@
-"""verl's reward loop around our verdict, judge and reward (``reward.reward_manager.name``)."""
+"""verl's reward loop around our verdict, check and reward (``reward.reward_manager.name``)."""
 
 import logging
 import time
@@ -9,20 +9,20 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from r1reward.judges.base import Case, ConsistencyJudge, JudgeCall, Judgement
-from r1reward.verdict import Verdict, parse_verdict
+from r1reward.consistency.base import Agreement, Case, CheckCall, ConsistencyCheck
+from r1reward.core.verdict import Verdict, parse_verdict
 
 _log = logging.getLogger(__name__)
-_NO_CALL = JudgeCall(seconds=0.0)
+_NO_CALL = CheckCall(seconds=0.0)
 
 
 @register("r1_reward")
 class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
-    """Scores one trajectory: response text -> verdict -> judgement -> reward parts.
+    """Scores one trajectory: response text -> verdict -> agreement -> reward parts.
 
-    ``reward.function`` and ``judge`` are ``_target_`` nodes, so a new reward or judge needs no
-    change here. A judge that verl hosts (``judge=hosted``) is told its router's address, as
-    ``router``. A failing judge is a counted value, never an exception: verl drops a trajectory
+    ``reward.function`` and ``consistency`` are ``_target_`` nodes, so a new reward or check needs
+    no change here. A check that verl hosts (``consistency=hosted``) is told its router's address,
+    as ``router``. A failing check is a counted value, never an exception: verl drops a trajectory
     whose reward raises (verl/trainer/ppo/v1/agent_loop_tq.py:131-143).
     """
 
@@ -37,7 +37,7 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
         super().__init__(config, tokenizer, compute_score)
         self.reward = instantiate(config.reward.function)
         hosted = {"router": reward_router_address} if reward_router_address else {}
-        self.judge: ConsistencyJudge = instantiate(config.judge, **hosted)
+        self.check: ConsistencyCheck = instantiate(config.consistency, **hosted)
         self._error_logged = False
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -50,13 +50,13 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
         label = int(item.non_tensor_batch["reward_model"]["ground_truth"])
 
         verdict = parse_verdict(text)
-        judgement, choice = Judgement(consistent=None), 0
+        agreement, choice = Agreement(consistent=None), 0
         began = time.monotonic()
         if isinstance(verdict, Verdict):
             choice = verdict.choice
-            judgement = await self._judge(Case(verdict.reasoning, verdict.choice))
+            agreement = await self._check(Case(verdict.reasoning, verdict.choice))
         waited = time.monotonic() - began
-        parts = self.reward.score(verdict, label, judgement)
+        parts = self.reward.score(verdict, label, agreement)
 
         return {
             "reward_score": parts.final,
@@ -70,36 +70,36 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
                 # Not "uid": verl's dump of a validation has its own, a random one, under that name.
                 "record_uid": str(item.non_tensor_batch["extra_info"]["uid"]),
                 "arrived": arrived,  # seconds since 1970, when the response was complete
-                "judge_wait": waited,  # seconds from then to the judgement
-                **judge_info(judgement),
+                "consistency_wait": waited,  # seconds from then to the agreement
+                **consistency_info(agreement),
             },
         }
 
-    async def _judge(self, case: Case) -> Judgement:
+    async def _check(self, case: Case) -> Agreement:
         try:
-            [judgement] = await self.judge.judge([case])
-        except Exception:  # a mistake in the judge, whatever it is, must not cost trajectories
+            [agreement] = await self.check.check([case])
+        except Exception:  # a mistake in the check, whatever it is, must not cost trajectories
             if not self._error_logged:
-                _log.exception("the judge raised; counted as a failure, and not shown again")
+                _log.exception("the check raised; counted as a failure, and not shown again")
                 self._error_logged = True
-            return Judgement(consistent=None, failure="error")
-        return judgement
+            return Agreement(consistent=None, failure="error")
+        return agreement
 
 
-def judge_info(judgement: Judgement) -> dict[str, float | str]:
-    """Return what is kept of one judgement, under the same names for every sample.
+def consistency_info(agreement: Agreement) -> dict[str, float | str]:
+    """Return what is kept of one agreement, under the same names for every sample.
 
-    ``judged`` is 1 when the judge was to give its word, so 0 for ``judge=none`` and without an
-    answer; ``judge_failure_kind`` is empty when it gave it. verl's validation averages the
+    ``checked`` is 1 when the check was to give its word, so 0 for ``consistency=none`` and without
+    an answer; ``consistency_failure_kind`` is empty when it gave it. verl's validation averages the
     numbers and skips the text.
     """
-    call = judgement.call or _NO_CALL
+    call = agreement.call or _NO_CALL
     return {
-        "judged": float(judgement.consistent is not None or judgement.failure is not None),
-        "judge_failure": float(judgement.failure is not None),
-        "judge_failure_kind": judgement.failure or "",
-        "judge_seconds": call.seconds,
-        "judge_retries": float(call.retries),
-        "judge_cached": float(call.cached),
-        "judge_tokens": float(call.prompt_tokens + call.completion_tokens),
+        "checked": float(agreement.consistent is not None or agreement.failure is not None),
+        "consistency_failure": float(agreement.failure is not None),
+        "consistency_failure_kind": agreement.failure or "",
+        "consistency_seconds": call.seconds,
+        "consistency_retries": float(call.retries),
+        "consistency_cached": float(call.cached),
+        "consistency_tokens": float(call.prompt_tokens + call.completion_tokens),
     }

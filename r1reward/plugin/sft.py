@@ -11,8 +11,8 @@ from verl.trainer.sft_trainer import SFTTrainer
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
-from r1reward.export import export
-from r1reward.runs import RunDir
+from r1reward.run.export import export
+from r1reward.store.rundir import RunDir
 
 _REASON_LINES = 12
 

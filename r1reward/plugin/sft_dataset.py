@@ -12,9 +12,9 @@ from verl.utils.tokenizer.tokenizer import (
     get_processor_token_id,
 )
 
+from r1reward.core.reasoning import reasoning_of, target_ids
+from r1reward.core.record import Record
 from r1reward.plugin.dataset import RecordDataset
-from r1reward.reasoning import reasoning_of, target_ids
-from r1reward.record import Record
 
 
 class ReasoningDataset(RecordDataset):

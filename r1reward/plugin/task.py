@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from r1reward.runs import RunDir
+from r1reward.store.rundir import RunDir
 
 
 class TaskRunner:
@@ -46,7 +46,7 @@ class TaskRunner:
                 tracking.finish(exit_code=0 if succeeded else 1)
             tq.close()
         if config.run.export:
-            from r1reward.export import export
+            from r1reward.run.export import export
 
             run_dir.event("exporting")
             export(run_dir.root)

@@ -1,4 +1,4 @@
-"""verl's synchronous trainer, plus the statistics it keeps to itself and a stop for a bad judge."""
+"""verl's synchronous trainer, plus the statistics it keeps to itself and a stop for a bad check."""
 
 import logging
 import random
@@ -12,30 +12,31 @@ import transfer_queue as tq
 from omegaconf import open_dict
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
-from r1reward import algorithms, tracking
-from r1reward.pairs import COLUMNS, PairTable
+from r1reward import algorithms
+from r1reward.consistency.health import ConsistencyGuard, consistency_metrics
+from r1reward.core.record import RecordError
+from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.plugin.registration import RegistrationError, registered_in_worker
-from r1reward.record import RecordError
-from r1reward.rewards.judge_health import JudgeGuard, judge_metrics
-from r1reward.runs import RunDir
-from r1reward.verdict import Verdict, parse_verdict
+from r1reward.run import tracking
+from r1reward.run.validation_pairs import COLUMNS, PairTable
+from r1reward.store.rundir import RunDir
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
-_PAIRS = 16  # judged pairs a step that trackers show
+_PAIRS = 16  # checked pairs a step that trackers show
 _PAIR = ("uid", "reasoning", "answer", "right", "consistent", "failure", "seconds")
 
 
 @register_trainer("r1_sync")
 class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
-    """PPOTrainerSync that logs reward parts, judge and advantage statistics of training batches.
+    """PPOTrainerSync that logs reward parts, check and advantage statistics of training batches.
 
     verl reports the parts of a reward for validation only (trainer_base.py:1126-1146), and an
     advantage estimator has no way to return metrics. Both go to the trackers and to the journal
     of the run directory, which the console, the end-of-run table and resumed runs read.
 
-    When the judge fails too often (``run.judge_guard``) the batch at hand is not learned from,
-    the step is saved and reported, and training ends with an error.
+    When the check fails too often (``run.consistency_guard``) the batch at hand is not learned
+    from, the step is saved and reported, and training ends with an error.
     """
 
     def __init__(self, config: Any) -> None:
@@ -48,7 +49,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         # as long as a small model takes for the whole batch.
         self.replay_buffer.poll_interval = _POLL_SECONDS
         self.run_dir = RunDir(Path(config.run.dir))
-        self.judge_guard = JudgeGuard(**config.run.judge_guard)
+        self.consistency_guard = ConsistencyGuard(**config.run.consistency_guard)
         self._answers: list[str] = []
         self._table = PairTable(config.data, int(config.trainer.log_val_generations))
 
@@ -76,20 +77,20 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         self.run_dir.event("training", step=self.global_steps, steps=self.total_training_steps)
 
     def fit(self, agent_loop_manager: Any) -> None:
-        """Train; an unreliable judge ends it, after the last step as after any other."""
+        """Train; an unreliable check ends it, after the last step as after any other."""
         super().fit(agent_loop_manager)
-        self.judge_guard.check()
+        self.consistency_guard.check()
 
     def on_step_begin(self) -> None:
-        """Stop here for an unreliable judge: the step before is saved and reported by now."""
+        """Stop here for an unreliable check: the step before is saved and reported by now."""
         super().on_step_begin()
-        if self.judge_guard.tripped:
+        if self.consistency_guard.tripped:
             self._shutdown_dump_executor()
-            self.judge_guard.check()
+            self.consistency_guard.check()
 
     def on_step_end(self) -> None:
         """Save what training stops with, where verl saves: before the rollout engine wakes up."""
-        if self.judge_guard.tripped and self.run_dir.latest_step() != self.global_steps:
+        if self.consistency_guard.tripped and self.run_dir.latest_step() != self.global_steps:
             self._save_checkpoint()
         super().on_step_end()
 
@@ -157,9 +158,9 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         return batch
 
     def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
-        """Learn from the batch, unless too many of the last judgements failed."""
-        self.judge_guard.add(self._infos(batch).values())
-        return batch if self.judge_guard.tripped else super()._update_actor(batch, metrics)
+        """Learn from the batch, unless too many of the last agreements failed."""
+        self.consistency_guard.add(self._infos(batch).values())
+        return batch if self.consistency_guard.tripped else super()._update_actor(batch, metrics)
 
     def _compute_metrics(
         self, batch: Any, metrics: dict[str, Any], timing_raw: Any, global_steps: int, epoch: int
@@ -168,7 +169,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         infos = self._infos(batch)
         metrics["rollout/samples"] = len(infos)
         metrics.update(mean_of_parts(list(infos.values())))
-        metrics.update(judge_metrics(list(infos.values()), timing_raw["step"]))
+        metrics.update(consistency_metrics(list(infos.values()), timing_raw["step"]))
         self.run_dir.write("train", step=global_steps, metrics=metrics)
         self._show_pairs(batch, infos)
 
@@ -186,11 +187,11 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         return {k: extra["reward_extra_info"] for k, extra in zip(real, extras, strict=True)}
 
     def _show_pairs(self, batch: Any, infos: Mapping[str, Mapping[str, Any]]) -> None:
-        """Send a sample of the judged pairs to the trackers; the rollouts hold them all."""
-        judged = [key for key, info in infos.items() if info["judged"]]
-        if not judged or not tracking.shows_tables(self.logger.logger):
+        """Send a sample of the checked pairs to the trackers; the rollouts hold them all."""
+        checked = [key for key, info in infos.items() if info["checked"]]
+        if not checked or not tracking.shows_tables(self.logger.logger):
             return
-        keys = random.Random(self.global_steps).sample(judged, min(_PAIRS, len(judged)))  # noqa: S311
+        keys = random.Random(self.global_steps).sample(checked, min(_PAIRS, len(checked)))  # noqa: S311
         data = tq.kv_batch_get(
             keys=keys, partition_id=batch.partition_id, select_fields=["responses"]
         )
@@ -198,8 +199,8 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
             self.tokenizer.decode(ids, skip_special_tokens=True)
             for ids in data["responses"].unbind()
         ]
-        rows = [judged_pair(text, infos[key]) for text, key in zip(texts, keys, strict=True)]
-        self._show("judge/pairs", _PAIR, rows)
+        rows = [checked_pair(text, infos[key]) for text, key in zip(texts, keys, strict=True)]
+        self._show("consistency/pairs", _PAIR, rows)
 
     def _log_rollout_data(self, batch: Any, timing_raw: Any, rollout_data_dir: str) -> None:
         """Write one row per sample, every reward part included (verl's dump has the score only)."""
@@ -224,24 +225,24 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         )
 
 
-def judged_pair(text: str, info: Mapping[str, Any]) -> list[Any]:
-    """Return the cells of one judged response: what the judge was given, and what it said."""
+def checked_pair(text: str, info: Mapping[str, Any]) -> list[Any]:
+    """Return the cells of one checked response: what the check was given, and what it said."""
     verdict = parse_verdict(text)
-    assert isinstance(verdict, Verdict), "only answers are judged"
-    consistent = None if info["judge_failure"] else info["consistency"] == 1
+    assert isinstance(verdict, Verdict), "only answers are checked"
+    consistent = None if info["consistency_failure"] else info["consistency"] == 1
     return [
         *(info["record_uid"], verdict.reasoning, verdict.choice, info["acc"] == 1),
-        *(consistent, info["judge_failure_kind"], info["judge_seconds"]),
+        *(consistent, info["consistency_failure_kind"], info["consistency_seconds"]),
     ]
 
 
 def mean_of_parts(infos: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Return ``reward/<part>/mean`` over the samples, for every number but the judge's."""
+    """Return ``reward/<part>/mean`` over the samples, for every number but the check's."""
     names = sorted({name for info in infos for name, value in info.items() if _number(value)})
     return {
         f"reward/{name}/mean": float(np.mean([info[name] for info in infos if name in info]))
         for name in names
-        if name != "arrived" and not name.startswith("judge")
+        if name not in ("arrived", "checked") and not name.startswith("consistency_")
     }
 
 

@@ -36,11 +36,11 @@ LEARNING = (
     Panel(
         "Consistent reasoning",
         {
-            "when right": "judge/consistent_right",
-            "when wrong": "judge/consistent_wrong",
+            "when right": "consistency/consistent_right",
+            "when wrong": "consistency/consistent_wrong",
         },
         "%",
-        "Of the answers that the judge gave its word on.",
+        "Of the answers that the check gave its word on.",
     ),
     Panel("Chooses the first response", {"chooses the first": "reward/chose_first/mean"}, "%"),
 )
@@ -65,22 +65,32 @@ STABILITY = (
         "%",
     ),
 )
-JUDGE = (
+CONSISTENCY = (
     Panel(
         "Latency",
-        {"median": "judge/latency_p50", "95th percentile": "judge/latency_p95"},
+        {"median": "consistency/latency_p50", "95th percentile": "consistency/latency_p95"},
         "s",
         "From the first request to the answer, or to giving up.",
     ),
     Panel(
-        "Waited for", {"waited for": "judge/exposed_s"}, "s", "After the last response had arrived."
+        "Waited for",
+        {"waited for": "consistency/exposed_s"},
+        "s",
+        "After the last response had arrived.",
     ),
     Panel(
-        "Failures", {"failures": "judge/failure_rate"}, "%", "Judgements without the judge's word."
+        "Failures",
+        {"failures": "consistency/failure_rate"},
+        "%",
+        "Agreements without the check's word.",
     ),
     Panel(
         "Requests",
-        {"calls": "judge/calls", "cache hits": "judge/cache_hits", "retries": "judge/retries"},
+        {
+            "calls": "consistency/calls",
+            "cache hits": "consistency/cache_hits",
+            "retries": "consistency/retries",
+        },
         note="Of each step.",
     ),
 )
@@ -88,6 +98,6 @@ JUDGE = (
 
 def metrics() -> set[str]:
     """Return every metric that a report reads."""
-    panels = (*LEARNING, *STABILITY, *JUDGE)
+    panels = (*LEARNING, *STABILITY, *CONSISTENCY)
     drawn = {name for panel in panels for name in panel.metrics}
-    return drawn | {ACCURACY, STEP, "judge/judged", *PHASES.values()}
+    return drawn | {ACCURACY, STEP, "consistency/checked", *PHASES.values()}

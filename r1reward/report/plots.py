@@ -8,9 +8,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from r1reward.page import INK, PALETTE, drawing, svg
-from r1reward.report.story import Floats, Story
-from r1reward.stats import wilson_interval
+from r1reward.core.intervals import wilson_interval
+from r1reward.pages.html import INK, PALETTE, drawing, svg
+from r1reward.report.history import Floats, Story
 
 _WIDE, _NARROW, _HEIGHT = 11.2, 5.4, 2.6  # inches
 _DOTS = 40  # points, at most, that are marked one by one

@@ -12,8 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from r1reward.config import CONF, ConfigError, compose_config, differences
-from r1reward.secret import HIDDEN, is_secret, shown
+from r1reward.config.compose import CONF, ConfigError, compose_config, differences
+from r1reward.config.secrets import HIDDEN, is_secret, shown
 
 Changed = dict[str, tuple[Any, Any]]
 

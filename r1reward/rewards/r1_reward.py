@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import isfinite
 
-from r1reward.judges.base import Judgement
-from r1reward.verdict import ParseFailure, Verdict
+from r1reward.consistency.base import Agreement
+from r1reward.core.verdict import ParseFailure, Verdict
 
-# What the judge's word is worth as C: consistent, inconsistent; without a word C is 0.
+# What the check's word is worth as C: consistent, inconsistent; without a word C is 0.
 _CONSISTENCY = {"paper": (1.0, 0.0), "released": (1.0, -1.0)}
 
 
@@ -17,7 +17,7 @@ class RewardParts:
     Attributes:
         result: 1 for the better response, else 0.
         format: 1 for the format asked for, else 0.
-        consistency: C of the formula: 1 if and only if the judge found the answer consistent with
+        consistency: C of the formula: 1 if and only if the check found the answer consistent with
             its reasoning; for an inconsistent one 0 (``paper``) or -1 (``released``); else 0.
         final: the reward; always the formula over the three others.
     """
@@ -36,16 +36,16 @@ class R1Reward:
     answer (both weights 0.5)            ``paper``  ``released``
     ===================================  =========  ============
     right, reasoning consistent          2.0        2.0
-    right, not judged or judge failed    1.5        1.5
+    right, not checked or check failed    1.5        1.5
     right, reasoning inconsistent        1.5        1.0
-    wrong, whatever the judge says       0.5        0.5
+    wrong, whatever the check says       0.5        0.5
     any of these without the format      0.5 less   0.5 less
     no answer                            0.0        0.0
     ===================================  =========  ============
 
     The paper leaves the range of C open and reads as {0, 1}. The released code adds 1 for a
-    consistent answer, takes 1 for an inconsistent one, and 0 when its judge gave no verdict
-    (openrlhf/models/remote_rm/math_verifier_mllm.py:245). In both a failure of the judge is worth
+    consistent answer, takes 1 for an inconsistent one, and 0 when its check gave no verdict
+    (openrlhf/models/remote_rm/math_verifier_mllm.py:245). In both a failure of the check is worth
     nothing, neither the full reward nor a guess.
 
     Attributes:
@@ -73,14 +73,14 @@ class R1Reward:
             )
 
     def score(
-        self, verdict: Verdict | ParseFailure, label: int, judgement: Judgement
+        self, verdict: Verdict | ParseFailure, label: int, agreement: Agreement
     ) -> RewardParts:
         """Return the reward of one answer.
 
         Args:
             verdict: what the response decided; a parse failure earns nothing.
             label: the better response, 1 or 2.
-            judgement: the consistency judge's; a failure, or None, is worth C = 0.
+            agreement: the consistency check's; a failure, or None, is worth C = 0.
 
         Raises:
             ValueError: for a label other than 1 or 2.
@@ -91,14 +91,14 @@ class R1Reward:
             return RewardParts(result=0.0, format=0.0, consistency=0.0, final=0.0)
         result = float(verdict.choice == label)
         formatted = float(verdict.formatted)
-        consistency = self._consistency(judgement)
+        consistency = self._consistency(agreement)
         final = (
             result * (1 + self.consistency_weight * consistency) + self.format_weight * formatted
         )
         return RewardParts(result, formatted, consistency, final)
 
-    def _consistency(self, judgement: Judgement) -> float:
+    def _consistency(self, agreement: Agreement) -> float:
         consistent, inconsistent = _CONSISTENCY[self.consistency]
-        if judgement.failure is not None or judgement.consistent is None:
+        if agreement.failure is not None or agreement.consistent is None:
             return 0.0
-        return consistent if judgement.consistent else inconsistent
+        return consistent if agreement.consistent else inconsistent

@@ -7,10 +7,10 @@ from statistics import fmean
 
 import numpy as np
 
-from r1reward.stats import Mean, t_interval
+from r1reward.config.objective import Objective
+from r1reward.core.intervals import Mean, t_interval
 from r1reward.sweep.job import SEED, names, short
 from r1reward.sweep.manifest import Manifest, Result
-from r1reward.sweep.objectives import Objective
 
 _LEVELS = 4  # numbers of more values than that are compared in so many groups of equal size
 

@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from r1reward.files import write_text
-from r1reward.runs import RunDir
+from r1reward.store.files import write_text
+from r1reward.store.rundir import RunDir
 
 SEED = "run.seed"
 _READABLE = 60  # characters of a folder's name before its hash
@@ -34,7 +34,7 @@ class State(StrEnum):
 class Job:
     """A run of a sweep; its folder holds everything that is known about it.
 
-    Beside the files of a run (:class:`r1reward.runs.RunDir`) there are ``job.json``, what to run,
+    Beside the files of a run (:class:`.RunDir`) there are ``job.json``, what to run,
     ``console.txt``, what it printed, and ``end.json``, how it ended.
 
     Attributes:

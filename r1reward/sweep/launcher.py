@@ -13,12 +13,12 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from r1reward.config import ConfigError
-from r1reward.progress import console_on
-from r1reward.secret import shown
+from r1reward.config.compose import ConfigError
+from r1reward.config.objective import objectives
+from r1reward.config.secrets import shown
+from r1reward.run.progress import console_on
 from r1reward.sweep.job import Job, State
 from r1reward.sweep.manifest import Manifest, Result
-from r1reward.sweep.objectives import objectives
 from r1reward.sweep.summary import PAGE, table, write_summary
 
 FAILED = "failed"  # sweep.retry
@@ -140,7 +140,7 @@ def _command() -> str:
     """Return the module that was started with ``python -m``: each job starts it as well."""
     spec = sys.modules["__main__"].__spec__
     if spec is None:
-        raise ConfigError("start a sweep with `python -m`, such as `python -m r1reward.train -m`")
+        raise ConfigError("start a sweep with `python -m`, such as `r1reward train -m`")
     return spec.name
 
 

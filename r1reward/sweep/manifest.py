@@ -8,10 +8,10 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Self
 
-from r1reward.config import ConfigError
-from r1reward.files import write_text
+from r1reward.config.compose import ConfigError
+from r1reward.config.objective import Objective, objectives
+from r1reward.store.files import write_text
 from r1reward.sweep.job import Job, State, names, short
-from r1reward.sweep.objectives import Objective, objectives
 
 _FILE = "sweep.json"
 

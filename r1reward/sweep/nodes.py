@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1reward import janitor
-from r1reward.files import replacing
-from r1reward.session import cleaned_up
+from r1reward.launch.session import cleaned_up
+from r1reward.machine import janitor
+from r1reward.store.files import replacing
 
 _FILE = "cluster.json"
 _PATIENCE = 900.0  # seconds until all nodes are there: imports from a shared disk are slow

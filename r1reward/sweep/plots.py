@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from r1reward.page import INK, PALETTE, drawing, svg
-from r1reward.stats import t_interval
+from r1reward.config.objective import Objective
+from r1reward.core.intervals import t_interval
+from r1reward.pages.html import INK, PALETTE, drawing, svg
 from r1reward.sweep.analysis import Configuration, as_numbers
 from r1reward.sweep.job import names
-from r1reward.sweep.objectives import Objective
 
 _AXES = 10  # parallel ones, at most
 _CURVES = len(PALETTE)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1reward.config import ConfigError
-from r1reward.files import write_text
+from r1reward.config.compose import ConfigError
+from r1reward.store.files import write_text
 from r1reward.sweep.job import Job
 from r1reward.sweep.nodes import Nodes
 from r1reward.sweep.worker import interruptible, work

@@ -1,6 +1,6 @@
 """The summary of a sweep: a table for the console, CSV files, and one page.
 
-They are written after every run, and again by ``python -m tools.sweep_summary FOLDER``.
+They are written after every run, and again by ``r1reward sweep-summary FOLDER``.
 """
 
 import csv
@@ -16,12 +16,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from r1reward.files import write_text
-from r1reward.stats import Mean
+from r1reward.config.objective import ACCURACY, Objective
+from r1reward.core.intervals import Mean
+from r1reward.store.files import write_text
 from r1reward.sweep.analysis import Configuration, configurations, front, importance, parameters
 from r1reward.sweep.job import State, names, short
 from r1reward.sweep.manifest import Manifest, Result
-from r1reward.sweep.objectives import ACCURACY, Objective
 
 PAGE = "summary.html"
 
@@ -167,7 +167,7 @@ def _csv(rows: Iterable[Sequence[Any]]) -> str:
 
 def page(folder: Path, manifest: Manifest, told: Findings) -> str:
     """Return the page."""
-    from r1reward.page import render
+    from r1reward.pages.html import render
     from r1reward.sweep import plots
 
     aims = manifest.objectives

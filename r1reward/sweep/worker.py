@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from r1reward.runs import RunDir
+from r1reward.store.rundir import RunDir
 from r1reward.sweep.job import Job, State
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)

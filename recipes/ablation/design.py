@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config import ConfigError, compose_config
+from r1reward.config.compose import ConfigError, compose_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""How sure the start model is of each training pair: ``python -m recipes.ablation.difficulty``.
+"""How sure the start model is of each training pair.
+
+    python -m r1reward.recipes.ablation.difficulty
 
 Writes ``difficulty.json``, the probability that it writes the right response word for word, in
 the order of the training pairs. The imbalanced setting chooses its pairs by it.
@@ -11,12 +13,12 @@ from typing import Any
 
 import torch
 
-from r1reward.files import write_text
-from r1reward.record import Record, read_records
-from recipes.ablation.policy import Prompt, Samples, collate, encode, load, log_probs
-from recipes.photos.build import PHOTOS
-from recipes.tiny.build import CHECKPOINT
-from recipes.tiny.reasoning import response_text
+from r1reward.core.record import Record, read_records
+from r1reward.recipes.ablation.policy import Prompt, Samples, collate, encode, load, log_probs
+from r1reward.recipes.photos.build import PHOTOS
+from r1reward.recipes.tiny.build import CHECKPOINT
+from r1reward.recipes.tiny.reasoning import response_text
+from r1reward.store.files import write_text
 
 FILE = Path(__file__).with_name("difficulty.json")
 EASY, HARD = 0.9, 0.2  # the start model mostly gets these pairs right, and these wrong
@@ -33,7 +35,7 @@ def read_chances(pairs: int) -> list[float]:
     if len(chances) != pairs:
         raise ValueError(
             f"{FILE} has {len(chances)} probabilities for {pairs} training pairs; write it anew "
-            "with python -m recipes.ablation.difficulty"
+            "with python -m r1reward.recipes.ablation.difficulty"
         )
     return chances
 

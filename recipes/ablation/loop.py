@@ -1,4 +1,4 @@
-"""One run: sample, reward, learn, and judge the validation pairs now and then."""
+"""One run: sample, reward, learn, and check the validation pairs now and then."""
 
 import copy
 import json
@@ -15,15 +15,15 @@ import torch
 from omegaconf import DictConfig
 
 from r1reward.algorithms import take_metrics
-from r1reward.files import write_text
-from r1reward.record import Record, read_records
-from r1reward.verdict import Verdict
-from recipes.ablation.collapse import flags
-from recipes.ablation.design import Run, media_root
-from recipes.ablation.difficulty import EASY, HARD, read_chances
-from recipes.ablation.policy import Prompt, collate, encode, generate, load, log_probs
-from recipes.ablation.reward import Scored, Scorer
-from recipes.ablation.update import Learner, Rollout, advantages
+from r1reward.core.record import Record, read_records
+from r1reward.core.verdict import Verdict
+from r1reward.recipes.ablation.collapse import flags
+from r1reward.recipes.ablation.design import Run, media_root
+from r1reward.recipes.ablation.difficulty import EASY, HARD, read_chances
+from r1reward.recipes.ablation.policy import Prompt, collate, encode, generate, load, log_probs
+from r1reward.recipes.ablation.reward import Scored, Scorer
+from r1reward.recipes.ablation.update import Learner, Rollout, advantages
+from r1reward.store.files import write_text
 
 _CHUNK = 92  # validation pairs decoded at once
 
@@ -81,17 +81,17 @@ def _rows(run: Run, material: Material) -> Iterator[dict[str, Any]]:
     sample = _sampler(config, material, learner, scorer)
     stream = _stream(material.train, run, config.data.train_batch_size)
     seen: list[dict[str, Any]] = []
-    judged: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
     for step in range(1, config.data.steps + 1):
         seen.append({"kind": "step", "step": step, **sample(next(stream), step)})
         yield seen[-1]
         last = step == config.data.steps
         if last or step % config.data.validate_every == 0:
-            judged = validate(learner.model, material, scorer, config, texts=last)
-            yield {"kind": "validation", "step": step, **judged}
+            checked = validate(learner.model, material, scorer, config, texts=last)
+            yield {"kind": "validation", "step": step, **checked}
     yield {
         "kind": "end",
-        "collapse": flags(seen, judged["accuracy"], config.data.max_response_length),
+        "collapse": flags(seen, checked["accuracy"], config.data.max_response_length),
         "seconds": round(time.monotonic() - began, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
     }
@@ -136,12 +136,12 @@ def _sampler(
 
 
 def _reward_means(scored: Sequence[Scored]) -> dict[str, float]:
-    judged = [one for one in scored if one.judgement.consistent is not None]
+    checked = [one for one in scored if one.agreement.consistent is not None]
     return {
         "reward": fmean(one.parts.final for one in scored),
         "accuracy": fmean(one.parts.result for one in scored),
         "format": fmean(one.parts.format for one in scored),
-        "consistent": fmean(bool(one.judgement.consistent) for one in judged) if judged else 0.0,
+        "consistent": fmean(bool(one.agreement.consistent) for one in checked) if checked else 0.0,
         "first": fmean(
             isinstance(one.verdict, Verdict) and one.verdict.choice == 1 for one in scored
         ),
@@ -180,7 +180,7 @@ def validate(
     Args:
         model: the policy.
         material: holds the validation pairs.
-        scorer: judges and scores.
+        scorer: checks and scores.
         config: of the run.
         texts: return the answers too, in the order of the pairs.
     """

@@ -1,4 +1,4 @@
-"""Render the study: ``python -m recipes.ablation.page [runs=DIR]``.
+"""Render the study: ``python -m r1reward.recipes.ablation.page [runs=DIR]``.
 
 Writes ``summary.json``, ``runs.json.gz`` (every run's curves), the plots, and the part of
 README.md between its markers. Exit status: 0 when written, 2 when there is no run to show.
@@ -14,15 +14,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r1reward.command import run_command
-from r1reward.files import replacing, write_text
-from r1reward.progress import console_on
-from r1reward.stats import Mean, wilson_interval
-from recipes.ablation import plots
-from recipes.ablation.summary import Cell, as_json, cells, compact, read_runs
+from r1reward.cli.command import run_command
+from r1reward.core.intervals import Mean, wilson_interval
+from r1reward.recipes.ablation import plots
+from r1reward.recipes.ablation.summary import Cell, as_json, cells, compact, read_runs
+from r1reward.run.progress import console_on
+from r1reward.store.files import replacing, write_text
 
-START = "start.json"  # as recipes.ablation.study writes it
-_BEGIN, _END = "<!-- results: written by recipes.ablation.page -->", "<!-- end of results -->"
+START = "start.json"  # as r1reward.recipes.ablation.study writes it
+_BEGIN, _END = (
+    "<!-- results: written by r1reward.recipes.ablation.page -->",
+    "<!-- end of results -->",
+)
 _SHOWN = 4  # pairs before and after
 
 
@@ -40,7 +43,7 @@ def results(
 
     Args:
         found: the cells of ``runs``.
-        runs: of :func:`recipes.ablation.summary.read_runs`.
+        runs: of :func:`r1reward.recipes.ablation.summary.read_runs`.
         start: the start model's validation.
         baseline: the variant that others are compared with.
     """  # fmt: skip
@@ -210,7 +213,7 @@ def page(cfg: DictConfig) -> None:
     runs = read_runs(folder)
     if not runs or not (folder / START).exists():
         raise PageError(
-            f"runs={folder}: no finished run; make some: python -m recipes.ablation.study"
+            f"runs={folder}: no finished run; make some: python -m r1reward.recipes.ablation.study"
         )
     start = json.loads((folder / START).read_text(encoding="utf-8"))
     runs = [run for run in runs if run["setting"] in cfg.settings]

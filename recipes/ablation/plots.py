@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from r1reward.page import INK, PALETTE, drawing
-from r1reward.stats import t_interval
-from recipes.ablation.summary import Cell
+from r1reward.core.intervals import t_interval
+from r1reward.pages.html import INK, PALETTE, drawing
+from r1reward.recipes.ablation.summary import Cell
 
 Runs = Sequence[Mapping[str, Any]]
 _DPI = 90
@@ -19,7 +19,7 @@ def learning_curves(runs: Runs, start: float, file: Path) -> None:
     """Draw accuracy on training samples (band) and on validation pairs (dots) of every variant.
 
     Args:
-        runs: of :func:`recipes.ablation.summary.read_runs`.
+        runs: of :func:`r1reward.recipes.ablation.summary.read_runs`.
         start: accuracy of the start model on the validation pairs.
         file: PNG to write.
     """

@@ -3,7 +3,7 @@
 All samples of a prompt share its forward pass: a row holds the prompt once and then the samples'
 tokens, interleaved (token 0 of every sample, token 1 of every sample, ...), and an attention mask
 lets a token see its prompt and its own sample alone. This is the computation of one row a sample,
-without repeating the prompt; ``tests/test_ablation.py`` compares the two.
+without repeating the prompt; ``tests/recipes/test_ablation.py`` compares the two.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, StaticCache
 
-from r1reward.media import open_image
-from r1reward.prompt import build_messages
-from r1reward.record import Record
+from r1reward.core.media import open_image
+from r1reward.core.prompt import build_messages
+from r1reward.core.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,36 +7,36 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from r1reward.judges.base import Case, Judgement
+from r1reward.consistency.base import Agreement, Case
+from r1reward.core.verdict import ParseFailure, Verdict, parse_verdict
 from r1reward.rewards.r1_reward import RewardParts
-from r1reward.verdict import ParseFailure, Verdict, parse_verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One response: what it decided, what it earned, and what the judge said."""
+    """One response: what it decided, what it earned, and what the check said."""
 
     verdict: Verdict | ParseFailure
     parts: RewardParts
-    judgement: Judgement
+    agreement: Agreement
 
 
 class Scorer:
-    """Judge and reward formula of a training configuration (r1reward/plugin/reward_manager.py)."""
+    """Check and reward formula of a training configuration (r1reward/plugin/reward_manager.py)."""
 
     def __init__(self, config: Any) -> None:
         self._reward = instantiate(config.reward.function)
-        self._judge = instantiate(config.judge)
+        self._check = instantiate(config.consistency)
 
     def __call__(self, texts: Sequence[str], labels: Sequence[int]) -> list[Scored]:
         """Return what each response earned; ``labels`` are the better responses, 1 or 2."""
         verdicts = [parse_verdict(text) for text in texts]
         cases = [Case(v.reasoning, v.choice) for v in verdicts if isinstance(v, Verdict)]
-        said = iter(asyncio.run(self._judge.judge(cases)))
+        said = iter(asyncio.run(self._check.check(cases)))
         scored = []
         for verdict, label in zip(verdicts, labels, strict=True):
             readable = isinstance(verdict, Verdict)
-            judgement = next(said) if readable else Judgement(consistent=None)
-            parts = self._reward.score(verdict, label, judgement)
-            scored.append(Scored(verdict, parts, judgement))
+            agreement = next(said) if readable else Agreement(consistent=None)
+            parts = self._reward.score(verdict, label, agreement)
+            scored.append(Scored(verdict, parts, agreement))
         return scored

@@ -1,8 +1,10 @@
-"""Make the runs of the study: ``python -m recipes.ablation.study [settings=[base]] [workers=4]``.
+"""Make the runs of the study.
+
+    python -m r1reward.recipes.ablation.study [settings=[base]] [workers=4]
 
 Every run is one process's work on one thread and leaves one file; a rerun makes what is missing,
-so that the study can go on elsewhere and files be brought together. ``recipes.ablation.page``
-makes the report. Exit status: 0 when runs were made, 2 for an unusable configuration.
+so that the study can go on elsewhere and files be brought together. :mod:`.page` makes the report.
+Exit status: 0 when runs were made, 2 for an unusable configuration.
 """
 
 import json
@@ -19,12 +21,12 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.command import run_command
-from r1reward.files import write_text
-from r1reward.progress import Live, console_on
-from recipes.ablation import loop
-from recipes.ablation.design import Run, runs_of
-from recipes.ablation.reward import Scorer
+from r1reward.cli.command import run_command
+from r1reward.recipes.ablation import loop
+from r1reward.recipes.ablation.design import Run, runs_of
+from r1reward.recipes.ablation.reward import Scorer
+from r1reward.run.progress import Live, console_on
+from r1reward.store.files import write_text
 
 START = "start.json"  # how the start model judges the validation pairs
 _material: loop.Material  # of this process

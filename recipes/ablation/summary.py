@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from r1reward.stats import Mean, t_interval
+from r1reward.core.intervals import Mean, t_interval
 
 CURVES = (
     "accuracy", "reward", "format", "consistent", "first", "length", "grad_norm", "filtered",
@@ -25,7 +25,7 @@ class Cell:
         difference: of that accuracy to the first variant's, seed by seed.
         first: share of final answers that choose the first response.
         consistent: share of final answers whose reasoning concludes what they answer.
-        collapsed: runs with any flag of :mod:`recipes.ablation.collapse`.
+        collapsed: runs with any flag of :mod:`r1reward.recipes.ablation.collapse`.
         flags: how often each flag was raised.
         grad_norm: median over steps and seeds of the norm before clipping; infinite ones count.
         grad_norm_max: largest of any update.

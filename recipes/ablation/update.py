@@ -1,7 +1,7 @@
 """One reinforcement learning step's arithmetic: advantages, minibatches, loss, optimizer.
 
 As verl does it (trainer/ppo/ray_trainer.py, workers/engine_workers.py, workers/utils/losses.py),
-on one device and without its engines; ``tests/test_ablation_verl.py`` compares the two.
+on one device and without its engines; ``tests/recipes/test_ablation_verl.py`` compares the two.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from verl.utils.torch_functional import get_cosine_schedule_with_warmup
 from verl.workers.config.optimizer import build_optimizer
 
 from r1reward import algorithms
-from recipes.ablation.policy import Batch, Samples, log_probs
+from r1reward.recipes.ablation.policy import Batch, Samples, log_probs
 
 algorithms.discover()
 

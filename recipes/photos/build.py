@@ -1,6 +1,6 @@
 """Writes the preference pairs and ATTRIBUTION.md from manifest.jsonl.
 
-    python -m recipes.photos.build [--out DIR] [--seed 0]
+    python -m r1reward.recipes.photos.build [--out DIR] [--seed 0]
 
 A pair asks what a photo shows: the right answer names its kind, the wrong one another kind, in
 the same words. Text alone says nothing about the label: for every two kinds, each is right as
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlparse
 
-from r1reward.record import Media, Record
+from r1reward.core.record import Media, Record
 
 PHOTOS = Path(__file__).resolve().parent
 NAMES = {

@@ -1,6 +1,6 @@
 """Makes a Qwen2.5-VL of 138 million parameters with a pretrained language half, and lets it see.
 
-    python -m recipes.smol.build --out DIR [--steps 450] [--seed 0]
+    python -m r1reward.recipes.smol.build --out DIR [--steps 450] [--seed 0]
 
 SmolLM2 knows English; what an image's tokens mean it has to learn: supervised, from the training
 photos, as the tiny model did. Two and a half minutes on an H100; hours on a CPU.
@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
-from r1reward.command import error
-from r1reward.config import ConfigError
-from recipes.smol.model import assemble, language
-from recipes.tiny.build import teach
-from recipes.tiny.model import make_processor
+from r1reward.cli.command import error
+from r1reward.config.compose import ConfigError
+from r1reward.recipes.smol.model import assemble, language
+from r1reward.recipes.tiny.build import teach
+from r1reward.recipes.tiny.model import make_processor
 
 
 def parser() -> argparse.ArgumentParser:

@@ -19,8 +19,8 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
-from r1reward.config import ConfigError
-from recipes.tiny.model import SPECIAL, TEMPLATE, greedy, make_config
+from r1reward.config.compose import ConfigError
+from r1reward.recipes.tiny.model import SPECIAL, TEMPLATE, greedy, make_config
 
 # About 3.6 million parameters; heads of 32, windows of 8 x 8 patches in every other layer.
 VISION = {

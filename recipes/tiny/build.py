@@ -1,6 +1,6 @@
 """Makes the tiny Qwen2.5-VL: random weights, then two rounds of supervised fine-tuning.
 
-    python -m recipes.tiny.build [--out DIR] [--seed 0]
+    python -m r1reward.recipes.tiny.build [--out DIR] [--seed 0]
 
 Needs no download and about ten minutes of two CPU cores. Only training photos are learned from;
 the validation pairs are judged at the end of each round.
@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r1reward.prompt import PROMPT
-from r1reward.record import Record, read_records
-from recipes.photos.build import PHOTOS
-from recipes.tiny.cold_start import encode, make_views, train
-from recipes.tiny.evaluate import evaluate
-from recipes.tiny.model import english, make_model, make_processor, save, train_tokenizer
-from recipes.tiny.reasoning import response_text
+from r1reward.core.prompt import PROMPT
+from r1reward.core.record import Record, read_records
+from r1reward.recipes.photos.build import PHOTOS
+from r1reward.recipes.tiny.cold_start import encode, make_views, train
+from r1reward.recipes.tiny.evaluate import evaluate
+from r1reward.recipes.tiny.model import english, make_model, make_processor, save, train_tokenizer
+from r1reward.recipes.tiny.reasoning import response_text
 
 CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
 BATCH_SIZE = 32
@@ -55,7 +55,7 @@ def teach(
         processor: its processor.
         out: directory of the model.
         seed: of batches and augmentation.
-        rounds: by name, the arguments of :func:`recipes.tiny.cold_start.train`.
+        rounds: by name, the arguments of :func:`r1reward.recipes.tiny.cold_start.train`.
         unseen: validation pairs to judge; all when None.
     """
     started = time.perf_counter()

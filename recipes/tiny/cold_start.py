@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from r1reward.media import open_image
-from r1reward.prompt import build_messages
-from r1reward.record import Record
-from recipes.tiny.reasoning import response_text
+from r1reward.core.media import open_image
+from r1reward.core.prompt import build_messages
+from r1reward.core.record import Record
+from r1reward.recipes.tiny.reasoning import response_text
 
 VIEWS = 24  # augmented copies of each photo
 

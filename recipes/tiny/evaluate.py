@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from PIL import Image
 
-from r1reward.prompt import build_messages
-from r1reward.record import Record
-from r1reward.stats import wilson_interval
-from r1reward.verdict import Verdict, parse_verdict
+from r1reward.core.intervals import wilson_interval
+from r1reward.core.prompt import build_messages
+from r1reward.core.record import Record
+from r1reward.core.verdict import Verdict, parse_verdict
 
 BATCH = 64
 NEW_TOKENS = 64

@@ -1,6 +1,6 @@
 """Writes the photo pairs with reasoning: cold-start data.
 
-python -m recipes.tiny.reasoning [--out data/photos_reasoning] [--first 0.6]
+python -m r1reward.recipes.tiny.reasoning [--out data/photos_reasoning] [--first 0.6]
 
 The annotator has no fault, unless it is given one: the share of pairs in which it believes the
 first response without looking. Labels and reasoning are then the annotator's, as where nobody knows
@@ -12,9 +12,9 @@ import json
 import random
 from pathlib import Path
 
-from r1reward.files import write_text
-from r1reward.record import Record, read_records
-from recipes.photos.build import NAMES, PHOTOS
+from r1reward.core.record import Record, read_records
+from r1reward.recipes.photos.build import NAMES, PHOTOS
+from r1reward.store.files import write_text
 
 
 def response_text(record: Record, choice: int) -> str:

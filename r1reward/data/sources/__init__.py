@@ -1,1 +1,1 @@
-"""Preference sets: one module and one file in conf/convert/source each; nothing lists them."""
+"""Preference sets: one module and one file in conf/source each; nothing lists them."""

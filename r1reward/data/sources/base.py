@@ -10,10 +10,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-from r1reward.config import ConfigError
-from r1reward.media import ImageError, _data, locate
-from r1reward.record import RecordError, _image_uri
-from r1reward.rows import Row
+from r1reward.config.compose import ConfigError
+from r1reward.core.media import ImageError, _data, locate
+from r1reward.core.record import RecordError, _image_uri
+from r1reward.core.rows import Row
 
 Pairing = Literal["all", "best_worst"]
 _PLACEHOLDER = "<image>"
@@ -72,7 +72,7 @@ class Source(ABC):
         root: folder of the downloaded files.
         files: patterns below it.
         media_root: folder that relative media paths start from, and must not leave.
-        name: that of its module and of its file in conf/convert/source.
+        name: that of its module and of its file in conf/source.
         fields: what a row must have; a field may be null.
     """
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from r1reward.config import ConfigError
+from r1reward.config.compose import ConfigError
+from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
     Attachment,
     Preference,
@@ -17,7 +18,6 @@ from r1reward.data.sources.base import (
     show,
     text,
 )
-from r1reward.rows import Row
 
 _SUBSETS = ("long", "short", "mcq", "safety", "video")
 _PAIR = ("prompt", "chosen", "rejected")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from r1reward.core.record import Record, RecordError
+from r1reward.core.rows import Row
 from r1reward.data.sources.base import Preference, Source, SourceError, attachments, identifier
-from r1reward.record import Record, RecordError
-from r1reward.rows import Row
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class R1RewardRL(Source):
     """Hugging Face yifanzhang114/R1-Reward-RL: 17,261 rows in 6 parquet shards.
 
     ``message`` is a chat that shows both responses, ``answer`` names the better one, ``image`` is
-    a path, a data URI or base64; :meth:`r1reward.record.Record.from_row` reads it. Fields as on
+    a path, a data URI or base64; :meth:`.Record.from_row` reads it. Fields as on
     its card; the bytes of ``image`` could not be seen offline.
     """
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
     Preference,
     Source,
@@ -12,7 +13,6 @@ from r1reward.data.sources.base import (
     identifier,
     text,
 )
-from r1reward.rows import Row
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
     Preference,
     RankedSource,
@@ -14,7 +15,6 @@ from r1reward.data.sources.base import (
     show,
     text,
 )
-from r1reward.rows import Row
 
 _FIELDS = {"annotations", "response"}
 

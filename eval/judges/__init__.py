@@ -1,1 +1,0 @@
-"""The judges: one module and one file in conf/eval/judge each; nothing lists them."""

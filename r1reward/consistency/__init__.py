@@ -1,0 +1,1 @@
+"""Consistency: does the reasoning conclude what the answer says? Chosen by ``consistency``."""

@@ -1,0 +1,194 @@
+"""Launches one training run: preflight, training, progress, summary."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import dropwhile, islice
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console, Group
+from rich.markup import escape
+
+from r1reward.config.compose import ConfigError
+from r1reward.config.secrets import shown
+from r1reward.launch.hints import cause, hint
+from r1reward.launch.preflight import preflight
+from r1reward.launch.session import session
+from r1reward.run.progress import Progress, console_on
+from r1reward.run.provenance import data_hashes, provenance
+from r1reward.run.summary import accuracy_after, summary
+from r1reward.store.rundir import RunDir
+
+POLL_SECONDS = 0.5
+_REASON_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one kind of training does at each stage of a run.
+
+    Attributes:
+        preflight: raises :class:`ConfigError` for what a run would trip over.
+        train: trains to the end, polling the progress.
+        summary: the tables of a finished run.
+        result: the number that a finished run is worth.
+    """
+
+    preflight: Callable[[Any], None]
+    train: Callable[[Any, RunDir, Progress], None]
+    summary: Callable[[RunDir], Group]
+    result: Callable[[RunDir], float]
+
+
+def _reinforce(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
+    with session(cfg, run_dir):
+        import ray
+
+        from r1reward.plugin.task import TaskRunner
+
+        runner = ray.remote(num_cpus=1)(TaskRunner).remote()
+        result = runner.run.remote(cfg)
+        while True:
+            done, _ = ray.wait([result], timeout=POLL_SECONDS)
+            progress.poll()
+            if done:
+                ray.get(result)
+                return
+
+
+# Reinforcement learning: the result is the final validation accuracy in [0, 1].
+REINFORCEMENT = Job(preflight, _reinforce, summary, accuracy_after)
+
+
+def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
+    """Run the training job ``cfg`` and return its result.
+
+    Args:
+        cfg: the composed and resolved configuration (``run.dir`` filled in).
+        job: the kind of training.
+
+    Raises:
+        SystemExit: with status 2 for a configuration or data error, 1 for a failed run; the
+            message for the person has been printed.
+    """
+    started = time.time()
+    run_dir = RunDir(Path(cfg.run.dir))
+    run_dir.root.mkdir(parents=True, exist_ok=True)
+    resumed_from = run_dir.latest_step()
+    try:
+        job.preflight(cfg)
+    except ConfigError as error:
+        console_on(sys.stderr).print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
+        raise SystemExit(2) from None
+    OmegaConf.save(cfg, run_dir.root / "config.yaml")
+    run_dir.event(
+        "started",
+        command=list(map(shown, sys.argv)),
+        resumed_from=resumed_from,
+        started=started,
+        data=data_hashes(cfg.data),
+        **provenance(),
+    )
+    logged = run_dir.log.stat().st_size if run_dir.log.exists() else 0
+    with log_to_file(run_dir.log) as console:
+        console.print(
+            f"run      {run_dir.root}\nlog      {run_dir.log}", markup=False, soft_wrap=True
+        )
+        if resumed_from:
+            console.print(f"resuming from step {resumed_from}")
+        progress = Progress(console, run_dir, since=started)
+        try:
+            job.train(cfg, run_dir, progress)
+        except BaseException as error:
+            traceback.print_exception(error)  # to the log: a remote one is printed nowhere else
+            progress.close()
+            _explain(console, run_dir, error, logged)
+            _report(console, run_dir)
+            raise SystemExit(1) from None
+        progress.close()
+        console.print(job.summary(run_dir), soft_wrap=True)
+        _report(console, run_dir)
+    return job.result(run_dir)
+
+
+def _explain(console: Console, run_dir: RunDir, error: BaseException, logged: int) -> None:
+    """Say why the run failed and what to do; ``logged``: bytes of the log of earlier starts."""
+    words = reason(error)
+    if isinstance(error, KeyboardInterrupt):
+        lines = ["[yellow]interrupted[/]"]
+    else:
+        lines = [f"[red]failed[/] {escape(words)}"]
+        if root := cause(words, run_dir.log, logged):
+            lines.append(f"because of {escape(root)}")
+            words += f"\nbecause of {root}"
+        if advice := hint(root or words):
+            lines.append(f"[cyan]hint[/] {escape(advice)}")
+        lines.append(f"the whole story is in {escape(str(run_dir.log))}")
+    run_dir.event("failed", error=type(error).__name__, reason=words)
+    if run_dir.latest_step():
+        lines.append(f"continue with: RESUME={escape(str(run_dir.root))}")
+    console.print("\n".join(lines), soft_wrap=True)
+
+
+def _report(console: Console, run_dir: RunDir) -> None:
+    """Write the page about the run; nothing that goes wrong with it may change how a run ends."""
+    try:
+        from r1reward.report.run_page import write_report
+
+        write_report(run_dir)
+        line = f"{'report':<12}{escape(str(run_dir.report))}"
+    except (Exception, KeyboardInterrupt) as error:
+        traceback.print_exception(error)
+        line = f"[yellow]no report[/] {escape(reason(error))}"
+    console.print(line, soft_wrap=True)
+
+
+def reason(error: BaseException) -> str:
+    """Return the type and the words of the exception that a failure began with.
+
+    Ray wraps it once for every process it crosses, and the text of a wrapper is a traceback.
+    """
+    while isinstance(cause := getattr(error, "cause", None), BaseException):
+        error = cause
+    lines = str(error).strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    if frames:  # the exception itself could not travel: its words follow its frames
+        after = dropwhile(lambda line: line.startswith(" "), lines[frames[-1] :])
+        words = list(after) or lines[-1:]
+    else:
+        words = [": ".join([type(error).__name__, *lines[:1]]), *lines[1:]]
+    return "\n".join(islice(words, _REASON_LINES))
+
+
+@contextlib.contextmanager
+def log_to_file(path: Path) -> Iterator[Console]:
+    """Send what this process and its libraries print to ``path``; yield a console for the person.
+
+    The file descriptors are redirected, because Ray's and vLLM's native code prints below Python.
+    SIGTERM becomes an interruption, so that it too is cleaned up after.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    screen = os.fdopen(os.dup(1), "w", buffering=1)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with open(path, "ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield console_on(screen)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, original in enumerate(kept, start=1):
+            os.dup2(original, descriptor)
+            os.close(original)
+        signal.signal(signal.SIGTERM, previous)
+        screen.close()

@@ -1,0 +1,211 @@
+"""Shows a running job: what its journal says, as a live line or as plain lines."""
+
+import time
+from collections import deque
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+from rich.live import Live as LiveDisplay
+from rich.spinner import Spinner
+from rich.text import Text
+
+from r1reward.store.rundir import RunDir, number, parse
+
+STARTUP = {
+    "started": "preflight",
+    "ray": "Ray is up",
+    "task_runner": "task runner is up",
+    "imported": "verl is imported",
+    "data": "data is loaded",
+    "model": "model is up",
+    "engines": "actor, reference and rollout are up",
+    "weights": "first weights are in the rollout",
+    "training": "training begins",
+    "exporting": "exporting the model",
+}
+_SHOWN = {
+    "train/loss": "loss",
+    "train/lr": "lr",
+    "reward/final/mean": "reward",
+    "reward/acc/mean": "accuracy",
+    "reward/format/mean": "format",
+    "reward/consistency/mean": "consistency",
+    "consistency/failure_rate": "check failures",
+    "consistency/latency_p95": "check p95",
+    "response_length/mean": "tokens",
+    "advantage/filtered": "filtered",
+    "actor/preclip_frac": "pre-clipped",
+    "actor/grad_norm": "grad",
+    "train/grad_norm": "grad",
+    "actor/reward_kl_penalty": "kl",
+    "timing_s/step": "s",
+}
+_RECENT = 10  # steps whose pace tells how long the rest takes
+_QUIET = 60.0  # seconds without news after which the live line says so
+_EVERY = 10.0  # seconds between lines where there is no terminal
+_NO_TERMINAL = 10_000  # characters: a file has no width to wrap at
+
+
+def console_on(stream: TextIO) -> Console:
+    """Return a console that fits a terminal and that leaves lines whole in a file or a pipe."""
+    return Console(file=stream, width=None if stream.isatty() else _NO_TERMINAL, highlight=False)
+
+
+class _Status:
+    """A line of a terminal that is drawn again and again.
+
+    Unlike rich's own it leaves ``sys.stdout`` alone: what libraries print belongs into the log.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._spinner = Spinner("dots", text="starting")
+        self._display = LiveDisplay(
+            self._spinner,
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self.start, self.stop = self._display.start, self._display.stop
+
+    def update(self, text: str) -> None:
+        """Show ``text``, as it is."""
+        self._spinner.update(text=Text(text))
+
+
+class Progress:
+    """Follows the journal of a run; call :meth:`poll` now and then.
+
+    Every milestone, validation and step is a line. A terminal has a live line below them: how far
+    the run is, how it did in the last validation, how its check does, how long nothing was heard.
+    """
+
+    def __init__(self, console: Console, run_dir: RunDir, since: float) -> None:
+        self._console = console
+        self._journal = run_dir.journal
+        self._since = self._heard = since
+        self._offset = run_dir.journal.stat().st_size
+        self._steps = 0
+        self._done = deque[tuple[int, float]](maxlen=_RECENT + 1)  # step and time, of this start
+        self._now = {"at": "starting", "validation": "", "check": ""}  # parts of the live line
+        self._status = _Status(console) if console.is_terminal else None
+        if self._status is not None:
+            self._status.start()
+
+    def poll(self) -> None:
+        """Print what is new."""
+        with open(self._journal, "rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                if row := parse(line):
+                    self._show(row)
+        if self._status is not None:
+            self._status.update(self._live())
+
+    def close(self) -> None:
+        """Print the rest and end the live line."""
+        self.poll()
+        if self._status is not None:
+            self._status.stop()
+
+    def _show(self, row: dict[str, Any]) -> None:
+        say = {"event": self._event, "validation": self._validation, "train": self._train}
+        text = say[row["kind"]](row) if row["kind"] in say else ""
+        if not text:
+            return
+        self._heard = row["time"]
+        line = f"{clock(row['time'] - self._since)} {text}"
+        # A terminal's live line needs to know where lines end; elsewhere they stay whole.
+        self._console.print(line, highlight=False, soft_wrap=self._status is None)
+
+    def _event(self, row: dict[str, Any]) -> str:
+        self._steps = row.get("steps", self._steps)
+        text = STARTUP.get(row["event"], "")
+        self._now["at"] = text or self._now["at"]
+        return text
+
+    def _validation(self, row: dict[str, Any]) -> str:
+        if "n" not in row:  # a cold start generates nothing
+            value = f"loss {number(row['metrics']['val/loss']):.4g}"
+            self._now["validation"] = f"validation {value}"
+            return f"validation at step {row['step']}: {value}"
+        accuracy, formatted = row["correct"] / row["n"], row["formatted"] / row["n"]
+        self._now["validation"] = f"validation {accuracy:.1%}"
+        return (
+            f"validation at step {row['step']}: accuracy {accuracy:.1%} "
+            f"format {formatted:.1%} (n={row['n']})"
+        )
+
+    def _train(self, row: dict[str, Any]) -> str:
+        self._done.append((row["step"], row["time"]))
+        values = {key: number(row["metrics"].get(key)) for key in _SHOWN}
+        parts = [f"{_SHOWN[key]} {value:.3g}" for key, value in values.items() if value is not None]
+        # Of a check that is asked; one that answers nothing has no latency.
+        failures, latency = values["consistency/failure_rate"], values["consistency/latency_p95"]
+        health = [] if failures is None else [f"check fails {failures:.1%}"]
+        health += [] if latency is None else [f"p95 {latency:.1f} s"]
+        self._now["check"] = ", ".join(health)
+        at, left = f"step {row['step']}/{self._steps}", self._left()
+        self._now["at"] = " ".join([at, *left])
+        return " ".join([at, *parts, *left])
+
+    def _left(self) -> list[str]:
+        """Return how long the rest will take at the pace of the last steps, once that is known."""
+        (first, began), (last, now) = self._done[0], self._done[-1]
+        if last == first or last >= self._steps:
+            return []
+        return [f"left {clock((self._steps - last) * (now - began) / (last - first))}"]
+
+    def _live(self) -> str:
+        now = time.time()
+        quiet = now - self._heard
+        waited = f"nothing new for {clock(quiet)}" if quiet > _QUIET else ""
+        parts = [part for part in (*self._now.values(), waited) if part]
+        return f"{clock(now - self._since)} {' | '.join(parts)}"
+
+
+class Live:
+    """One line about work in progress: live on a terminal, else printed every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = self._said = time.monotonic()
+        self._status = _Status(console) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def __call__(self, text: str) -> None:
+        """Show ``text`` behind the time that has passed, or not yet."""
+        if self._status is not None:
+            self._status.update(self._line(text))
+        elif time.monotonic() - self._said > _EVERY:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print ``text`` behind the time that has passed, for good."""
+        self._said = time.monotonic()
+        self._console.print(self._line(text), markup=False)
+
+    def _line(self, text: str) -> str:
+        return f"{clock(self.seconds)} {text}"
+
+
+def clock(seconds: float) -> str:
+    """Return ``seconds`` as hours, minutes and seconds; runs may take days."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"

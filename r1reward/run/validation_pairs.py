@@ -1,0 +1,98 @@
+"""Validation pairs for people to read: found by their uid, the same few at every validation."""
+
+import hashlib
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from r1reward.core.record import Record, scan_records
+from r1reward.core.verdict import Verdict, parse_verdict
+from r1reward.data.shards import media_folder
+from r1reward.pages.thumbnails import strip
+
+COLUMNS = (
+    *("record", "image", "question", "response 1", "response 2", "better", "choice", "right"),
+    *("reasoning", "reward", "format", "consistency", "check failure"),
+)
+MEDIA = 4  # images or videos of a pair that are shown
+_PIXELS = 160
+
+
+def sample(uids: Iterable[str], most: int) -> list[str]:
+    """Return ``most`` of ``uids``, drawn by a hash of each: always the same."""
+    return heapq.nsmallest(most, uids, key=lambda uid: hashlib.sha256(uid.encode()).digest())
+
+
+def find(data: Any, uids: Collection[str]) -> Iterator[tuple[str, Record]]:
+    """Yield ``<file>:<row>`` and the record of each of ``uids``, in the order of the files.
+
+    Args:
+        data: the ``data`` node of a configuration: ``val_files``.
+        uids: of records.
+
+    Raises:
+        RecordError: for a file that cannot be read.
+    """
+    left = set(uids)
+    for where, record in (pair for file in _files(data) for pair in scan_records(file)):
+        if not left:
+            return
+        if isinstance(record, Record) and record.uid in left:
+            left.remove(record.uid)
+            yield where, record
+
+
+def media_root(data: Any) -> Path:
+    """Return the folder that relative media paths of the validation files start from."""
+    return media_folder(Path(_files(data)[0]), data.media_root)
+
+
+class PairTable:
+    """Rows of :data:`COLUMNS`: what a model says of the same few pairs, time after time."""
+
+    def __init__(self, data: Any, most: int) -> None:
+        """Begin without a pair; the first answers say which pairs there are.
+
+        Args:
+            data: the ``data`` node of a configuration: ``val_files`` and ``media_root``.
+            most: rows of the table.
+        """
+        self._data, self._most = data, most
+        self._pairs: list[tuple[Record, list[Any]]] | None = None
+
+    def rows(self, answers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
+        """Return the table of one validation; cells are texts, numbers and images.
+
+        Args:
+            answers: uid of a record -> what the model said, and the parts of its reward.
+
+        Raises:
+            RecordError: for a validation file that cannot be read any more.
+        """
+        if self._pairs is None:
+            chosen = sample(answers, self._most)
+            self._pairs = [self._shown(record) for _, record in find(self._data, chosen)]
+        return [
+            [*cells, *_checked(record, *answers[record.uid])]
+            for record, cells in self._pairs
+            if record.uid in answers
+        ]
+
+    def _shown(self, record: Record) -> tuple[Record, list[Any]]:
+        image = strip(record.media[:MEDIA], media_root(self._data), _PIXELS)
+        return record, [record.uid, image, record.question, *record.responses, record.label]
+
+
+def _checked(record: Record, text: str, parts: Mapping[str, Any]) -> list[Any]:
+    verdict, choice, reasoning = parse_verdict(text), None, text
+    if isinstance(verdict, Verdict):
+        choice, reasoning = verdict.choice, verdict.reasoning or text
+    return [
+        *(choice, choice == record.label, reasoning),
+        *(parts["final"], parts["format"], parts["consistency"], parts["consistency_failure_kind"]),
+    ]
+
+
+def _files(data: Any) -> list[str]:
+    return [data.val_files] if isinstance(data.val_files, str) else list(data.val_files)

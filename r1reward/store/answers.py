@@ -1,0 +1,159 @@
+"""Every answer of a judge, on disk as it arrives; what is there is never asked again."""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+from r1reward.judge.protocol import Protocol
+from r1reward.store.rundir import parse
+
+_ROWS, _SECONDS = 64, 2.0  # between two fsyncs
+
+
+class JournalError(ValueError):
+    """A journal that cannot be written."""
+
+
+def answer_key(digest: str, protocol: Protocol, identity: str, vote: int) -> str:
+    """Return the hash of all that an answer depends on; order, parsing and row do not count.
+
+    Args:
+        digest: what the judge is shown.
+        protocol: its sampling.
+        identity: the model and its revision.
+        vote: which of the draws for this prompt.
+    """
+    sampling = [
+        protocol.temperature,
+        protocol.top_p,
+        protocol.repetition_penalty,
+        protocol.max_tokens,
+    ]
+    return hashlib.sha256(json.dumps([digest, sampling, identity, vote]).encode()).hexdigest()
+
+
+class _Places:
+    """Where the answer of each key lies in the file; the first one of a key stays.
+
+    An open hash table, at most three quarters full, of 24 bytes a slot: the first 128 bits of the
+    key, which is a hash already, and the place. A dict would take 180 bytes an answer.
+    """
+
+    def __init__(self) -> None:
+        self._slots, self._count = _empty(64), 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, key: str) -> int | None:
+        place = self._slots[self._slot(*_halves(key)) + 2]
+        return place - 1 if place else None
+
+    def add(self, key: str, place: int) -> None:
+        high, low = _halves(key)
+        slot = self._slot(high, low)
+        if self._slots[slot + 2]:
+            return
+        self._slots[slot : slot + 3] = array("Q", (high, low, place + 1))
+        self._count += 1
+        if 4 * self._count > len(self._slots):
+            self._grow()
+
+    def _slot(self, high: int, low: int) -> int:
+        """Return where the key lies, or would."""
+        slots, slot = self._slots, 3 * (low % (len(self._slots) // 3))
+        while slots[slot + 2] and (slots[slot] != high or slots[slot + 1] != low):
+            slot = (slot + 3) % len(slots)
+        return slot
+
+    def _grow(self) -> None:
+        old, self._slots = self._slots, _empty(len(self._slots) // 2)
+        for at in range(0, len(old), 3):
+            if old[at + 2]:
+                slot = self._slot(old[at], old[at + 1])
+                self._slots[slot : slot + 3] = old[at : at + 3]
+
+
+def _empty(slots: int) -> "array[int]":
+    return array("Q", [0, 0, 0]) * slots
+
+
+def _halves(key: str) -> tuple[int, int]:
+    return int(key[:16], 16), int(key[16:32], 16)
+
+
+class Journal:
+    """An append-only JSONL file of answers and faults, one writer at a time.
+
+    A row reaches the operating system at once, so that a killed run loses nothing, and the disk
+    within 64 rows or 2 seconds of work. In memory there is only where each answer lies, in 32 to
+    48 bytes (63 are measured at the peak, while the table grows). A line that a kill tore is
+    skipped; a fault is evidence, and its prompt is asked again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 - closed by close()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise JournalError(f"{path}: another evaluation is writing it; wait for it") from None
+        self._reader = open(path, "rb")  # noqa: SIM115 - closed by close()
+        self._places = _Places()
+        self._unsynced, self._synced = 0, time.monotonic()
+        self._scan()
+
+    def __contains__(self, key: str) -> bool:
+        return self._places.get(key) is not None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return the row of an answer, or None when it never came."""
+        place = self._places.get(key)
+        if place is None:
+            return None
+        self._reader.seek(place)
+        return parse(self._reader.readline())
+
+    def answer(self, key: str, text: str, **fields: Any) -> None:
+        """Append an answer; the first one of a key stays."""
+        if key not in self:
+            self._places.add(key, self._append(key=key, text=text, **fields))
+
+    def fault(self, **fields: Any) -> None:
+        """Append a call that failed for good."""
+        self._append(fault=True, **fields)
+
+    def close(self) -> None:
+        """Write everything to the disk and let others in."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._reader.close()
+
+    def _append(self, **row: Any) -> int:
+        line = json.dumps({"time": time.time(), **row}, ensure_ascii=False) + "\n"
+        place = self._file.seek(0, os.SEEK_END)
+        self._file.write(line.encode("utf-8", "surrogatepass"))
+        self._unsynced += 1
+        if self._unsynced >= _ROWS or time.monotonic() - self._synced > _SECONDS:
+            os.fsync(self._file.fileno())
+            self._unsynced, self._synced = 0, time.monotonic()
+        return place
+
+    def _scan(self) -> None:
+        place, line = 0, b"\n"
+        for line in self._reader:
+            row = parse(line)
+            if isinstance(row, dict) and "key" in row:
+                self._places.add(row["key"], place)
+            place += len(line)
+        if not line.endswith(b"\n"):
+            self._file.write(b"\n")  # what a kill tore must not take the next row along

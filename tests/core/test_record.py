@@ -1,0 +1,396 @@
+"""Records: both schemas, both file formats, content hashes, and what is said about bad rows."""
+
+import dataclasses
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r1reward.core.record import Media, Record, RecordError, read_records, scan_records
+
+RECORD = Record(
+    question="Wie viele Bäume?",
+    responses=("Zwei.", "Drei."),
+    label=2,
+    media=(Media("image", "a.jpg"), Media("video", "clip")),
+    source="photos",
+)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+RECORDS = st.builds(
+    Record,
+    question=TEXTS,
+    responses=st.tuples(TEXTS, TEXTS),
+    label=st.sampled_from([1, 2]),
+    media=st.lists(st.builds(Media, st.sampled_from(["image", "video"]), TEXTS), max_size=3).map(
+        tuple
+    ),
+    source=TEXTS,
+)
+OURS = RECORD.to_row()
+# The first bytes of a JPEG, long enough not to be a path.
+BASE64 = "/9j/4AAQSkZJRgABAQ" + "A" * 96 + "/+8Kq2Q=="
+
+
+def released(first="A cat.", second="A dog.", *, marks="####", question="What is it?", **columns):
+    """One row of the released set, as its README shows it: the text stands before the image."""
+    text = (
+        "You are a highly skilled and impartial evaluator.\n"
+        f"{marks} **Input:**\n{marks} [Question]:\n{question}\n\n{marks} [Response 1]:\n{first}\n\n"
+        f"{marks} [Response 2]:\n{second}\n\n"
+        f"{marks} **Output Format (strictly follow):**\n<think>...</think><answer>1/2</answer>"
+    )
+    content = [{"type": "text", "text": text}, {"type": "image", "image": "/theirs/x.jpg"}]
+    chat = [{"role": "user", "content": content}]
+    row = {"message": json.dumps(chat), "question": question, "answer": ["<answer>2</answer>"]}
+    return row | {"image": "x.jpg"} | columns
+
+
+def write_jsonl(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read_row(row):
+    return Record.from_row(row, where="here:1")
+
+
+# --- content hash
+
+
+def test_uid_is_the_hash_of_the_canonical_json():
+    record = dataclasses.replace(RECORD, media=(Media("image", "a.jpg"),))
+    written_by_hand = (
+        '{"label":2,"media":[{"kind":"image","uri":"a.jpg"}],"question":"Wie viele Bäume?",'
+        '"responses":["Zwei.","Drei."],"source":"photos"}'
+    )
+    assert record.uid == hashlib.sha256(written_by_hand.encode()).hexdigest()[:16]
+    assert record.uid == "5a25215d10cb88ef"  # the same, by sha256sum
+    quoted = Record('"Why"\n?', ("A", "B"), 1, (), "s")
+    assert quoted.uid == "c6c6d2e873152479"
+
+
+def test_uid_depends_on_every_field_and_on_order():
+    image, video = RECORD.media
+    changed = [
+        {"question": "Wie viele?"},
+        {"responses": ("Drei.", "Zwei.")},
+        {"responses": ("Zwei.", "Vier.")},
+        {"label": 1},
+        {"media": ()},
+        {"media": (video, image)},
+        {"media": (Media("video", "a.jpg"), video)},
+        {"media": (Media("image", "b.jpg"), video)},
+        {"source": "others"},
+    ]
+    uids = [dataclasses.replace(RECORD, **fields).uid for fields in changed]
+    assert len({RECORD.uid, *uids}) == 1 + len(changed)
+    assert {name for fields in changed for name in fields} == set(OURS)
+
+
+@given(RECORDS)
+def test_a_record_survives_its_row(record):
+    again = read_row(json.loads(json.dumps(record.to_row())))
+    assert again == record
+    assert again.uid == record.uid
+
+
+# --- files
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("rows", [[OURS, OURS | {"media": []}], [released(), released("A cow.")]])
+def test_both_formats_hold_both_schemas(tmp_path, suffix, rows):
+    path = tmp_path / f"rows.{suffix}"
+    if suffix == "jsonl":
+        write_jsonl(path, *rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    assert list(read_records(path)) == [read_row(row) for row in rows]
+
+
+def test_rows_are_numbered_as_an_editor_numbers_lines(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    good = json.dumps(OURS).encode()
+    path.write_bytes(b"\n" + good + b"\r\n\n  \n{}\n" + good)  # no newline at the end
+    where = [where for where, _ in scan_records(path)]
+    assert where == [f"{path}:2", f"{path}:5", f"{path}:6"]
+    assert [type(item) for _, item in scan_records(path)] == [Record, RecordError, Record]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"question": "Wh', b"{'question': 1}", b"[" * 200_000, b'"\xff\xfe"', b"\x00", b"1" * 9000],
+    ids=["cut", "quotes", "nested", "bad UTF-8", "zero byte", "long number"],
+)
+def test_a_line_that_is_not_json_is_one_bad_row(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    good = json.dumps(OURS).encode()
+    path.write_bytes(good + b"\n" + line + b"\n" + good + b"\n" + line)  # also as the last line
+    rows = dict(scan_records(path))
+    assert [type(row) for row in rows.values()] == [Record, RecordError, Record, RecordError]
+    for number in (2, 4):
+        assert str(rows[f"{path}:{number}"]).startswith(f"{path}:{number}: not a JSON object")
+
+
+@given(
+    content=st.binary() | st.lists(st.sampled_from([b"{}", b"\n", b" ", b"{", b"1"])).map(b"".join)
+)
+def test_any_bytes_give_one_item_for_each_line_that_is_not_blank(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "rows.jsonl"
+    path.write_bytes(content)
+    assert len(list(scan_records(path))) == sum(bool(line.strip()) for line in content.split(b"\n"))
+
+
+def test_parquet_rows_are_numbered_across_batches_and_row_groups(tmp_path):
+    rows = [OURS | {"question": f"Question {n}?"} for n in range(200)]
+    rows[149]["label"] = 3
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=70)
+    items = list(scan_records(tmp_path / "rows.parquet"))
+    assert [number for number, (_, item) in enumerate(items) if isinstance(item, RecordError)] == [
+        149
+    ]
+    assert str(items[149][1]).startswith(f"{tmp_path / 'rows.parquet'}:150: label=3")
+    assert items[199][1].question == "Question 199?"
+
+
+def test_parquet_with_bad_utf8_has_one_bad_row(tmp_path):
+    table = pa.Table.from_pylist([OURS] * 3)
+    bad = pa.array([b"ok", b"\xff\xfe", b"ok"]).view(pa.string())
+    pq.write_table(table.set_column(0, "question", bad), tmp_path / "rows.parquet")
+    first, second, third = (item for _, item in scan_records(tmp_path / "rows.parquet"))
+    assert (first.question, third.question) == ("ok", "ok")
+    assert str(second).startswith(f"{tmp_path / 'rows.parquet'}:2: a column is not text")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 500])
+def test_not_parquet(tmp_path, keep):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([OURS]), path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RecordError, match=r"rows\.parquet: not a readable parquet file"):
+        list(scan_records(path))
+
+
+def test_parquet_with_damaged_pages(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([OURS] * 10), path)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 200 + content[204:])  # the footer stays whole
+    with pytest.raises(RecordError, match=r"rows\.parquet: not a readable parquet file"):
+        list(scan_records(path))
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "missing.parquet", "rows.json", "folder.jsonl"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
+    (tmp_path / "rows.json").write_text("[]")
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(RecordError, match=name.replace(".", r"\.")):
+        list(scan_records(tmp_path / name))
+
+
+def test_reading_stops_at_the_first_bad_row(tmp_path):
+    path = write_jsonl(tmp_path / "rows.jsonl", OURS, OURS | {"label": 0}, OURS)
+    rows = read_records(path)
+    assert next(rows) == RECORD
+    with pytest.raises(RecordError, match=r"rows\.jsonl:2: label=0"):
+        next(rows)
+
+
+# --- the released schema
+
+
+@pytest.mark.parametrize("marks", ["####", "######"])
+def test_a_released_row(marks):
+    assert read_row(released(marks=marks)) == Record(
+        question="What is it?",
+        responses=("A cat.", "A dog."),
+        label=2,
+        media=(Media("image", "x.jpg"),),
+        source="r1_reward_rl",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Summary\n\n#### [Note]:\n- one\n- two\n\n###### **Conclusion**\nA cat.",
+        "I was told: [Response 1]: is better. See #### [Response 2]: there.",
+        "The answer is {answer1}, \\1 and <answer>1</answer>.",
+        "#### **Output Format**\nJSON.\n\nDone.",
+        "Line one.\r\nLine two.\n\n\nLine five.",
+    ],
+)
+def test_markdown_in_a_response_is_kept(text):
+    assert read_row(released(second=text)).responses == ("A cat.", text)
+    assert read_row(released(text)).responses == (text, "A dog.")
+
+
+def test_headings_in_the_question_are_not_headings():
+    question = "Which is right?\n#### [Response 1]:\nfoo\n#### [Response 2]:\nbar"
+    record = read_row(released(question=question))
+    assert (record.question, record.responses) == (question, ("A cat.", "A dog."))
+
+
+def test_an_ambiguous_prompt_is_refused_not_guessed():
+    for bad in (
+        released(second="Both.\n#### [Response 1]:\nA cow."),
+        released(second="Both.\n### [Response 2]:\nA cow."),
+        released() | {"message": json.dumps([{"role": "user", "content": "What is it?"}])},
+    ):
+        with pytest.raises(RecordError, match=r"^here:1: message has .*Response 1"):
+            read_row(bad)
+    swapped = "#### [Response 2]:\nA\n#### [Response 1]:\nB"
+    with pytest.raises(RecordError, match="message shows Response 2 before Response 1"):
+        read_row(released() | {"message": json.dumps([{"role": "user", "content": swapped}])})
+
+
+@pytest.mark.parametrize(
+    ("image", "uri"),
+    [
+        ("/9j/photos/cat.jpg", "/9j/photos/cat.jpg"),
+        ("/9j/" + "folder/" * 20 + "cat.jpg", "/9j/" + "folder/" * 20 + "cat.jpg"),
+        ("images/Qk-x.bmp", "images/Qk-x.bmp"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data:image/png;base64,iVBORw0KGgo="),
+        (BASE64, "data:image;base64," + BASE64),
+        ("\n".join([BASE64[:76], BASE64[76:], ""]), "data:image;base64," + BASE64),
+        ("iVBORw0KGgo" + "A" * 80, "data:image;base64,iVBORw0KGgo" + "A" * 80),
+    ],
+)
+def test_the_image_column_is_a_path_a_data_uri_or_plain_base64(image, uri):
+    assert read_row(released(image=image)).media == (Media("image", uri),)
+
+
+@pytest.mark.parametrize("image", [None, ""])
+def test_without_the_column_the_image_of_the_chat_counts(image):
+    assert read_row(released(image=image)).media == (Media("image", "/theirs/x.jpg"),)
+
+
+def test_text_only_rows_have_no_media():
+    text = json.loads(released()["message"])[0]["content"][0]["text"]
+    for content in (text, [{"type": "text", "text": text, "image": None}]):
+        row = released(image=None) | {"message": json.dumps([{"role": "user", "content": content}])}
+        assert read_row(row).media == ()
+
+
+def test_a_chat_need_not_be_text():
+    """Parquet can hold it as lists of structs, in which absent keys are null."""
+    chat = json.loads(released()["message"])
+    for part in chat[0]["content"]:
+        part.setdefault("text", None)
+        part.setdefault("image", None)
+    assert read_row(released() | {"message": chat}) == read_row(released())
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        (["<answer>1</answer>"], 1),
+        (["<answer>2</answer>"], 2),
+        ("<answer>1</answer>", 1),
+        ([" <answer> 2\n</answer>\n"], 2),
+    ],
+)
+def test_released_labels(answer, label):
+    assert read_row(released(answer=answer)).label == label
+
+
+# --- bad rows: (row, what the message names)
+
+BAD_ROWS = [
+    ("text", "expected an object of fields, found 'text'"),
+    ([OURS], "expected an object"),
+    (None, "expected an object"),
+    ({}, "no question, responses, label, source"),
+    (
+        {"question": "Q", "chosen": "a"},
+        r"no responses, label, source; .* \(found: question, chosen",
+    ),
+    (OURS | {"question": None}, "no question"),
+    (OURS | {"question": " \n"}, "question=' "),
+    (OURS | {"question": 5}, "question=5"),
+    (OURS | {"question": "a\ud800b"}, r"question holds '\\ud800'"),
+    (OURS | {"responses": "AB"}, "responses='AB'"),
+    (OURS | {"responses": ["a"]}, "responses=.*exactly two"),
+    (OURS | {"responses": ["a", "b", "c"]}, "responses=.*exactly two"),
+    (OURS | {"responses": ["a", ""]}, r"responses\[1\]=''"),
+    (OURS | {"responses": [None, "b"]}, r"responses\[0\]=None"),
+    (OURS | {"label": 0}, "label=0; give 1 or 2"),
+    (OURS | {"label": 3}, "label=3"),
+    (OURS | {"label": "1"}, "label='1'"),
+    (OURS | {"label": True}, "label=True"),
+    (OURS | {"label": 1.5}, "label=1.5"),
+    (OURS | {"label": [1]}, r"label=\[1\]"),
+    (OURS | {"source": ""}, "source=''"),
+    (OURS | {"media": "a.jpg"}, "media='a.jpg'"),
+    (OURS | {"media": {"kind": "image", "uri": "a"}}, "media={"),
+    (OURS | {"media": ""}, "media=''"),
+    (OURS | {"media": 0}, "media=0"),
+    (OURS | {"media": ["a.jpg"]}, "media holds 'a.jpg'"),
+    (OURS | {"media": [{"kind": "audio", "uri": "a"}]}, "media holds .*'audio'"),
+    (OURS | {"media": [{"kind": "image"}]}, "media uri=None"),
+    (released(question=None), "question=None"),
+    (released(message=""), "message=''"),
+    (released(message=None), "message=None"),
+    (released(message="[{"), r"message='\[{'"),
+    (released(message="[" * 200_000), r"message='\[\["),
+    (released(message="{}"), "message='{}'"),
+    (released(message='[{"role": "user", "content": [null]}]'), "message="),
+    (released(message='[{"role": "user", "content": [{"type": "text"}]}]'), "message="),
+    (released(message='[{"role": "user", "content": [{"type": "text", "text": 1}]}]'), "message="),
+    (
+        released(message='[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]'),
+        "one",
+    ),
+    (released(" "), r"\[Response 1\]=''"),
+    (released(second="\n"), r"\[Response 2\]=''"),
+    (released(answer=None), "answer=None"),
+    (released(answer=[]), r"answer=\[\]"),
+    (released(answer=2), "answer=2"),
+    (released(answer=["2"]), r"answer=\['2'\]"),
+    (released(answer=["<answer>3</answer>"]), "answer="),
+    (released(answer=["<answer>２</answer>"]), "answer="),
+    (released(answer=["<answer>1</answer>", "<answer>2</answer>"]), "answer="),
+    (released(image=7), "image=7"),
+    (released(image={"bytes": "x", "path": "y"}), "image={"),
+]
+
+
+@pytest.mark.parametrize(("row", "names"), BAD_ROWS)
+def test_a_bad_row_is_located_and_its_field_named(tmp_path, row, names):
+    path = write_jsonl(tmp_path / "rows.jsonl", OURS, row)
+    (_, good), (where, bad) = scan_records(path)
+    assert good == RECORD
+    assert isinstance(bad, RecordError)
+    assert where == f"{path}:2"
+    assert str(bad).startswith(f"{path}:2: ")
+    assert len(str(bad)) < len(str(path)) + 250  # however long the row is
+    with pytest.raises(RecordError, match=names):
+        read_row(row)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from([OURS, released()]),
+    st.dictionaries(st.sampled_from([*OURS, *released()]), JSON, max_size=3),
+)
+def test_nothing_but_a_record_or_a_record_error_comes_of_a_row(row, damage):
+    try:
+        outcome = read_row(row | damage)
+    except RecordError as error:
+        outcome = error
+    if isinstance(outcome, Record):
+        assert read_row(outcome.to_row()) == outcome
+    else:
+        assert str(outcome).startswith("here:1: ")

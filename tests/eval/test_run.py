@@ -1,0 +1,377 @@
+"""The harness from its command line: known judges, known numbers, and nothing is asked twice."""
+
+import collections
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from r1reward.config.compose import REPO
+from r1reward.eval.report.table import rate_text
+from r1reward.judge.protocol import Protocol
+from r1reward.store.answers import Journal, JournalError, answer_key
+
+PHOTOS = REPO / "recipes" / "photos"
+PAIRS = 204  # of the photo set's test file
+
+# Judges of these tests: every call that was answered leaves a line in ``log``, after ``pause``.
+LOGGED = textwrap.dedent(
+    """
+    import asyncio
+    from r1reward.judge.base import Fault, Judge
+    from r1reward.judge.oracle import OracleJudge
+
+    class Logged(OracleJudge):
+        window = 4
+
+        def __init__(self, protocol, media_root, accuracy, seed, log, pause, broken=()):
+            super().__init__(protocol, media_root, accuracy, seed)
+            self._log, self._pause, self._broken = log, pause, broken
+
+        async def judge(self, call, votes):
+            for vote in votes:
+                await asyncio.sleep(self._pause)
+                with open(self._log, "a") as file:
+                    file.write(f"{call.item.uid} {call.item.record.label} {vote}\\n")
+                if call.item.index in self._broken:
+                    yield vote, Fault("server", f"row {call.item.index} has bad luck")
+                    continue
+                async for reply in super().judge(call, [vote]):
+                    yield reply
+
+    class Looking(Logged):
+        digest = Judge.digest  # of the pixels: they must be there
+    """
+)
+
+
+def command(folder, *overrides):
+    return [sys.executable, "-m", "r1reward.eval.run", f"run.dir={folder}", *overrides]
+
+
+def environment(tmp_path):
+    (tmp_path / "logged_judge.py").write_text(LOGGED)
+    return {**os.environ, "PYTHONPATH": f"{tmp_path}", "OPENAI_API_KEY": ""}
+
+
+def run(tmp_path, *overrides, folder="out", status=0):
+    done = subprocess.run(
+        command(tmp_path / folder, *overrides),
+        cwd=REPO,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def results(tmp_path, folder="out"):
+    return json.loads((tmp_path / folder / "results.json").read_text())
+
+
+def logged(tmp_path, name, **settings):
+    given = {"accuracy": 0.8, "pause": 0, "log": tmp_path / name, **settings}
+    return [
+        *("judge=oracle", "judge._target_=logged_judge.Logged"),
+        *(f"{'' if key == 'accuracy' else '+'}judge.{key}={value}" for key, value in given.items()),
+    ]
+
+
+def calls(tmp_path, name):
+    return collections.Counter((tmp_path / name).read_text().splitlines())
+
+
+# --- numbers that are known before
+
+
+@pytest.mark.parametrize("choice", [1, 2])
+def test_a_constant_judge_reads_half_and_never_consistent(choice, tmp_path) -> None:
+    done = run(tmp_path, "judge=constant", f"judge.choice={choice}")
+    overall = results(tmp_path)["score"]["overall"]
+    assert overall["items"] == PAIRS
+    values = {key: value["value"] for key, value in overall.items() if isinstance(value, dict)}
+    assert values["accuracy"] == 0.5
+    assert values["consistent"] == 0
+    assert values["flips"] == 1
+    assert values["first_position"] == (choice == 1)
+    assert values["parse_failures"] == 0
+    assert results(tmp_path)["timing"]["asked"] == 2 * PAIRS
+    [accuracy] = [line for line in done.stdout.splitlines() if line.startswith("│ accuracy")]
+    assert "50.0% (" in accuracy
+    [both] = [line for line in done.stdout.splitlines() if "right in both orders" in line]
+    assert " 0.0% (" in both
+
+
+def test_an_oracle_is_right_in_every_group(tmp_path) -> None:
+    run(tmp_path, "judge=oracle")
+    score = results(tmp_path)["score"]
+    assert score["overall"]["accuracy"]["value"] == score["overall"]["consistent"]["value"] == 1
+    assert score["overall"]["first_position"]["value"] == 0.5
+    [official] = score["groupings"]
+    assert {group["name"]: group["items"] for group in official["groups"]} == {
+        **{"animal": 34, "fish": 34, "monument": 38},
+        **{"object": 16, "renewable energy": 36, "tool": 46},
+    }
+    assert {group["accuracy"]["value"] for group in official["groups"]} == {1}
+
+
+def test_a_coin_reads_half_and_votes_have_a_curve(tmp_path) -> None:
+    done = run(tmp_path, "judge=random", "protocol.votes=3", "protocol.temperature=1.0")
+    score = results(tmp_path)["score"]
+    # 408 polls of independent fair votes: three standard deviations
+    assert abs(score["overall"]["accuracy"]["value"] - 0.5) < 3 * (0.25 / 408) ** 0.5
+    assert [point["votes"] for point in score["vote_curve"]] == [1, 2, 3]
+    assert [point["any_chance"] for point in score["vote_curve"]] == [0.5, 0.75, 0.875]
+    assert "vote curve" in done.stdout
+
+
+def test_the_released_order_rewards_a_constant_judge_and_says_so(tmp_path) -> None:
+    done = run(tmp_path, "judge=constant", "protocol=released")
+    assert results(tmp_path)["score"]["overall"]["accuracy"]["value"] == 1
+    assert "warning order=chosen_first" in done.stdout
+
+
+def test_a_trial_says_that_it_is_one(tmp_path) -> None:
+    done = run(tmp_path, "judge=oracle", "limit=5")
+    assert results(tmp_path)["score"]["overall"]["items"] == 5
+    assert "warning limit=5" in done.stdout
+
+
+# --- nothing is lost, nothing is asked twice
+
+
+def test_the_same_command_asks_nothing_again(tmp_path) -> None:
+    judge = logged(tmp_path, "log")
+    run(tmp_path, *judge)
+    first = results(tmp_path)
+    assert (first["timing"]["asked"], first["timing"]["reused"]) == (2 * PAIRS, 0)
+    run(tmp_path, *judge)
+    again = results(tmp_path)
+    assert (again["timing"]["asked"], again["timing"]["reused"]) == (0, 2 * PAIRS)
+    assert again["score"] == first["score"]
+    assert set(calls(tmp_path, "log").values()) == {1}
+
+
+@pytest.mark.parametrize("changed", ["protocol.max_tokens=9", "protocol.repetition_penalty=1.1"])
+def test_other_sampling_is_asked_again(changed, tmp_path) -> None:
+    judge = [*logged(tmp_path, "log"), "limit=3"]
+    run(tmp_path, *judge)
+    run(tmp_path, *judge, changed)
+    assert set(calls(tmp_path, "log").values()) == {2}
+
+
+def test_more_votes_ask_only_those_that_are_new(tmp_path) -> None:
+    judge = [*logged(tmp_path, "log"), "limit=3", "protocol.temperature=1.0"]
+    run(tmp_path, *judge, "protocol.votes=2")
+    run(tmp_path, *judge, "protocol.votes=5")
+    assert results(tmp_path)["timing"]["asked"] == 3 * 2 * 3
+    assert set(calls(tmp_path, "log").values()) == {1}
+
+
+@pytest.mark.parametrize("after", [40, 230])
+def test_a_killed_run_goes_on_and_scores_the_same(after, tmp_path) -> None:
+    run(tmp_path, *logged(tmp_path, "whole.log"), folder="whole")
+    judge = logged(tmp_path, "log", pause=0.005)
+    killed = subprocess.Popen(
+        command(tmp_path / "out", *judge),
+        cwd=REPO,
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+    )
+    log, deadline = tmp_path / "log", time.monotonic() + 60
+    while not log.exists() or log.read_text().count("\n") < after:
+        assert killed.poll() is None, "it ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "out" / "results.json").exists()
+    journal = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
+    asked = log.read_text().count("\n")
+    assert after <= asked < 2 * PAIRS
+    assert asked - 4 <= len(journal) <= asked, "at most what was in flight is missing"
+
+    run(tmp_path, *judge)
+    assert results(tmp_path)["score"] == results(tmp_path, "whole")["score"]
+    assert results(tmp_path)["timing"]["reused"] == len(journal)
+    repeated = sum(calls(tmp_path, "log").values()) - 2 * PAIRS
+    assert set(calls(tmp_path, "log")) == set(calls(tmp_path, "whole.log"))
+    assert repeated == asked - len(journal), "asked twice: only what had not reached the journal"
+
+
+def test_a_torn_line_costs_that_answer_only(tmp_path) -> None:
+    judge = [*logged(tmp_path, "log"), "limit=10"]
+    run(tmp_path, *judge)
+    score, journal = results(tmp_path)["score"], tmp_path / "out" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    run(tmp_path, *judge)
+    assert results(tmp_path)["score"] == score
+    assert results(tmp_path)["timing"] | {"seconds": 0} == {"asked": 1, "reused": 19, "seconds": 0}
+    lines = journal.read_bytes().splitlines()
+    assert len(lines) == 21
+    assert json.loads(lines[-1])["text"]
+
+
+def test_a_journal_has_one_writer(tmp_path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    with pytest.raises(JournalError, match="another evaluation"):
+        Journal(tmp_path / "journal.jsonl")
+    journal.close()
+    Journal(tmp_path / "journal.jsonl").close()
+
+
+def test_the_first_answer_stays_whatever_its_text(tmp_path) -> None:
+    protocol = Protocol("test", "both", "wrong", 0, 1, 0.0, 1.0, 1.0, 10)
+    keys = [answer_key("digest", protocol, "model", vote) for vote in range(3)]
+    texts = ["a\nb\u2028c", "\ud800", ""]
+    journal = Journal(tmp_path / "journal.jsonl")
+    for key, text in zip(keys, texts, strict=True):
+        journal.answer(key, text)
+        journal.answer(key, "later")
+    journal.fault(kind="server")
+    journal.close()
+    again = Journal(tmp_path / "journal.jsonl")
+    assert [again.get(key)["text"] for key in keys] == texts
+    assert len(again) == 3
+    again.close()
+
+
+# --- faults
+
+
+def test_few_faults_are_listed_and_asked_again(tmp_path) -> None:
+    judge = [*logged(tmp_path, "log"), "limit=10", "judge.accuracy=1.0"]
+    done = run(tmp_path, *judge, "+judge.broken=[2,5]", "max_failures=4")
+    found = results(tmp_path)
+    assert [(fault["index"], fault["kind"]) for fault in found["faults"]] == [
+        *((2, "server"), (2, "server"), (5, "server"), (5, "server"))
+    ]
+    assert found["score"]["failures"] == {"missing": 4}
+    assert found["score"]["overall"]["accuracy"]["value"] == 0.8  # 8 of 10: none is not right
+    assert "4 prompts failed (server)" in done.stdout
+    run(tmp_path, *judge, "max_failures=0")
+    assert results(tmp_path)["score"]["overall"]["accuracy"]["value"] == 1
+    assert results(tmp_path)["timing"]["asked"] == 4
+
+
+def test_too_many_faults_end_it_without_a_score(tmp_path) -> None:
+    judge = [*logged(tmp_path, "log"), "+judge.broken=[2,5]", "max_failures=3"]
+    done = run(tmp_path, *judge, status=1)
+    assert not (tmp_path / "out" / "results.json").exists()
+    assert "more than max_failures" in done.stderr
+    assert done.stderr.count("server: row") == 4
+    assert "row 3, " in done.stderr
+
+
+def test_an_image_that_does_not_open_is_a_fault_that_is_named(tmp_path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(PHOTOS, photos, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    first = json.loads((photos / "test.jsonl").read_text().splitlines()[0])["media"][0]["uri"]
+    same = (photos / "test.jsonl").read_text().count(first)
+    (photos / first).unlink()
+    look = "judge._target_=logged_judge.Looking"
+    judge = [*logged(tmp_path, "log"), look, f"benchmark.root={photos}"]
+    done = run(tmp_path, *judge, "max_failures=0", "limit=1", status=1)
+    assert f"media: {photos / first}: cannot be read" in done.stderr
+    run(tmp_path, *judge, "max_failures=1000", folder="rest")
+    assert len(results(tmp_path, "rest")["faults"]) == 2 * same
+
+
+def test_other_pixels_are_asked_again(tmp_path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(PHOTOS, photos, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    look = "judge._target_=logged_judge.Looking"
+    judge = [*logged(tmp_path, "log"), look, f"benchmark.root={photos}", "limit=8"]
+    run(tmp_path, *judge)
+    rows = [json.loads(line) for line in (photos / "test.jsonl").read_text().splitlines()[:8]]
+    first = rows[0]["media"][0]["uri"]
+    Image.new("RGB", (64, 64)).save(photos / first, "PNG")
+    run(tmp_path, *judge)
+    changed = sum(row["media"][0]["uri"] == first for row in rows)
+    assert results(tmp_path)["timing"]["asked"] == 2 * changed
+
+
+# --- what cannot be
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["benchmark=vlrewardbench", "benchmark.root=nowhere"], "MMInstruction/VL-RewardBench"),
+        (["judge=nonsense"], "judge/nonsense"),
+        (["judge=rule"], "Could not find 'judge/rule'"),
+        (["judge.model=/nowhere"], "judge.model=/nowhere: no such folder"),
+        (["judge=constant", "judge.choice=3"], "judge.choice=3"),
+        (["judge=constant", "+judge.colour=red"], "'colour'"),
+        (["judge=openai"], "judge.model"),
+        (["judge=openai", "judge.model=x"], "OPENAI_API_KEY"),
+        (["judge=constant", "protocol.votes=3"], "protocol.votes=3 at temperature 0"),
+        (["judge=constant", "protocol.order=forwards"], "protocol.order=forwards"),
+        (["judge=constant", "max_failure=3"], "max_failure"),
+    ],
+)
+def test_what_cannot_be_is_one_message_and_status_2(overrides, message, tmp_path) -> None:
+    done = run(tmp_path, *overrides, status=2)
+    assert done.stderr.startswith("error ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_make_eval_is_this_command() -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    choices = ["BENCH=photos", "JUDGE=hf", "MODEL_PATH=a/b", "ARGS=limit=3"]
+    made = subprocess.run(
+        ["make", "-n", "eval", *choices],
+        **{"cwd": REPO, "env": env, "capture_output": True, "text": True, "check": True},
+    )
+    line = made.stdout.replace("\\\n", "").splitlines()[-1].split()
+    assert line == [
+        *(".venv/bin/python", "-m", "r1reward.eval.run", "benchmark=photos", "protocol=default"),
+        *("judge=hf", "judge.model=a/b", "limit=3"),
+    ]
+
+
+def test_the_directory_belongs_to_judge_model_and_protocol(tmp_path) -> None:
+    where = []
+    for changed in ([], ["judge.choice=2"], ["protocol=released"], ["protocol.max_tokens=7"]):
+        done = run(
+            tmp_path, "judge=constant", f"run.root={tmp_path}/runs", "run.dir=null", *changed
+        )
+        where.append(done.stdout.splitlines()[0].rpartition(" in ")[2])
+    assert len(set(where)) == 4
+    assert all(Path(folder).parent == tmp_path / "runs" / "photos" for folder in where)
+
+
+def test_a_rate_that_is_not_there_is_a_dash() -> None:
+    assert rate_text(None) == "-"
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_leaves_no_engine(tmp_path) -> None:
+    limits = ("limit=40", "protocol.max_tokens=64", "report.judgements=0")
+    process = subprocess.Popen(
+        command(tmp_path / "out", "judge=vllm", *limits), cwd=REPO, env=environment(tmp_path)
+    )
+    journal = tmp_path / "out" / "journal.jsonl"
+    deadline = time.monotonic() + 300
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    engines = psutil.Process(process.pid).children(recursive=True)
+    assert [one for one in engines if "VLLM" in " ".join(one.cmdline())]
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(engines, timeout=60)
+    assert left == []
