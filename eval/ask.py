@@ -11,14 +11,11 @@ from r1reward.core.media import ImageError
 from r1reward.core.verdict import parse_verdict
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.score.ballots import Ballot, Count, count
-from r1reward.judge.base import Fault, Judge
+from r1reward.judge.base import Fault, Judge, TooManyFaultsError
 from r1reward.judge.item import Item
+from r1reward.judge.key import answer_key
 from r1reward.judge.protocol import Call, Protocol
-from r1reward.store.answers import Journal, answer_key
-
-
-class TooManyFaultsError(Exception):
-    """More prompts failed than may."""
+from r1reward.store.answers import Journal
 
 
 @dataclass

@@ -16,18 +16,19 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import error
+from r1reward.core.errors import UserError
 from r1reward.eval.report.table import rate_text
 from r1reward.eval.results import SCHEMA
 from r1reward.eval.score.intervals import Interval, Paired, Rate, paired
 from r1reward.eval.score.items import AGAIN, ItemResult, ItemsError, read_items
 from r1reward.eval.score.scoring import SCHEMA as SCORE_SCHEMA
-from r1reward.run.progress import console_on
+from r1reward.machine.console import console_on
 
 _FEW = 20  # clusters, below which bootstrap intervals are too narrow
 _RATES = ("consistent", "first_position", "flips", "parse_failures")
 
 
-class CompareError(ValueError):
+class CompareError(UserError):
     """Runs that cannot be compared, with what to do."""
 
 

@@ -23,7 +23,7 @@ from r1reward.eval.download.errors import FetchError, UnreachableError
 from r1reward.eval.download.hub import Hub
 from r1reward.eval.download.mmrb import Collector
 from r1reward.eval.download.sync import Synced, sync
-from r1reward.run.progress import console_on
+from r1reward.machine.console import console_on
 from r1reward.store.files import write_text
 
 MISSING = "missing_images.txt"
@@ -139,7 +139,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 1 when images are missing, 2 when nothing is usable.
     """
-    run_command("eval", fetch, FetchError, BenchmarkError)
+    run_command("eval", fetch)
 
 
 if __name__ == "__main__":

@@ -22,26 +22,23 @@ from rich.console import Console
 
 from r1reward.cli.command import error, run_command
 from r1reward.config.secrets import check_secrets
-from r1reward.eval.ask import Evaluation, TooManyFaultsError
+from r1reward.eval.ask import Evaluation
 from r1reward.eval.benchmarks.base import Benchmark
-from r1reward.eval.benchmarks.rows import BenchmarkError
 from r1reward.eval.report.browser import judgements, sample
 from r1reward.eval.report.page import report
-from r1reward.eval.report.table import Ticker, show
+from r1reward.eval.report.table import show
 from r1reward.eval.results import results
-from r1reward.eval.score.ballots import BallotError
 from r1reward.eval.score.items import write_items
 from r1reward.eval.score.scoring import summarise
 from r1reward.eval.tracking import track
-from r1reward.judge.base import Judge, JudgeError
+from r1reward.judge.base import Judge, TooManyFaultsError
 from r1reward.judge.build import build_judge
-from r1reward.judge.protocol import Protocol, ProtocolError
+from r1reward.judge.protocol import Protocol
+from r1reward.machine.console import console_on
 from r1reward.machine.output import quiet
-from r1reward.run.progress import console_on
-from r1reward.store.answers import Journal, JournalError
+from r1reward.machine.ticker import Ticker
+from r1reward.store.answers import Journal
 from r1reward.store.files import write_text
-
-_UNUSABLE = (BenchmarkError, ProtocolError, JudgeError, JournalError, BallotError)
 
 
 def evaluate(cfg: DictConfig, judge_name: str) -> None:
@@ -129,7 +126,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    run_command("eval", _action, *_UNUSABLE)
+    run_command("eval", _action)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,19 @@ without a cluster. Run directory, journal, progress, resumption, trackers and ex
 import os
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 
-from r1reward.config.compose import CONF
+from r1reward.cli.command import run_command
+from r1reward.core.errors import R1RewardError
 from r1reward.run.progress import Progress
 from r1reward.store.rundir import RunDir
-from r1reward.train import command, finalize
+from r1reward.train import finalize
 
 
-class TrainingError(RuntimeError):
+class TrainingError(R1RewardError):
     """A training process has failed; the message is its own."""
 
 
@@ -69,9 +70,7 @@ def _said(run_dir: RunDir) -> str | None:
     return said
 
 
-@hydra.main(config_path=str(CONF), config_name="sft", version_base="1.3")
-def _main(cfg: DictConfig) -> float:
-    finalize(cfg, "sft/experiment")
+def _sft(cfg: DictConfig) -> float:
     from r1reward.launch.preflight_sft import sft_preflight
     from r1reward.launch.run import Job, launch
     from r1reward.run.summary import cold_start_summary, loss_after
@@ -81,7 +80,8 @@ def _main(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Run the command line."""
-    command(_main, "sft/cluster")
+    prepare = partial(finalize, group="sft/experiment")
+    run_command("sft", _sft, prepare=prepare, cluster="sft/cluster")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from r1reward.config.compose import REPO, ConfigError
+from r1reward.config.compose import REPO
+from r1reward.core.errors import ConfigError
 from r1reward.store.files import write_text
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -19,9 +19,8 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.eval.compare import (
-    CompareError,
     Run,
     compare,
     read_rate,
@@ -31,9 +30,8 @@ from r1reward.eval.compare import (
 )
 from r1reward.eval.report.plots import rate_dots
 from r1reward.eval.report.table import rate_text
-from r1reward.eval.score.items import ItemsError
+from r1reward.machine.console import console_on
 from r1reward.pages.html import render
-from r1reward.run.progress import console_on
 from r1reward.store.files import write_text
 from r1reward.store.rundir import RunDir
 
@@ -181,7 +179,7 @@ def _link(page: Path, out: Path) -> str:
 
 def main() -> None:
     """Run the command."""
-    run_command("recipe_report", show, CompareError, ItemsError)
+    run_command("recipe_report", show)
 
 
 if __name__ == "__main__":

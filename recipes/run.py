@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import error, run_command
-from r1reward.config.compose import REPO, ConfigError, compose_config
+from r1reward.config.compose import REPO, compose_config
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import clock, console_on
 from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.hardware import GIB
 from r1reward.recipes.pipeline import Pipeline, Stage
-from r1reward.run.progress import clock, console_on
 
 _DRY_RUN = "--dry-run"
 _PLANS = {"training": plan_training, "sft": plan_sft, "evaluation": plan_evaluation}

@@ -16,19 +16,17 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from r1reward.cli.command import error, run_command
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.core.record import RecordError
-from r1reward.core.rows import RowError
-from r1reward.data.annotate.attempts import Annotation, Preset, PresetError
+from r1reward.data.annotate.attempts import Annotation, Preset
 from r1reward.data.annotate.difficulty import Meter, show
-from r1reward.data.annotate.folder import AnnotatedFolder, FolderError, count_rows
-from r1reward.data.shards import media_folder
-from r1reward.eval.ask import TooManyFaultsError
-from r1reward.judge.base import Judge, JudgeError
+from r1reward.data.annotate.folder import AnnotatedFolder, count_rows
+from r1reward.judge.base import Judge, TooManyFaultsError
 from r1reward.judge.build import build_judge
+from r1reward.machine.console import console_on
 from r1reward.machine.output import quiet
-from r1reward.run.progress import console_on
-from r1reward.store.answers import Journal, JournalError
+from r1reward.store.answers import Journal
+from r1reward.store.shards import media_folder
 
 _SHOWN = 20  # failures
 
@@ -118,8 +116,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    unusable = (PresetError, FolderError, JournalError, JudgeError, RowError, RecordError)
-    run_command("annotate", annotate, *unusable)
+    run_command("annotate", annotate)
 
 
 if __name__ == "__main__":

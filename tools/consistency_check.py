@@ -23,9 +23,10 @@ from rich.table import Table
 from r1reward.cli.command import run_command
 from r1reward.consistency.base import Agreement, Case, ConsistencyCheck
 from r1reward.consistency.rule import RuleCheck
+from r1reward.core.errors import UserError
 from r1reward.core.intervals import wilson_interval
 from r1reward.core.rows import RowError, scan_rows
-from r1reward.run.progress import Live, console_on
+from r1reward.machine.console import Live, console_on
 from r1reward.store.files import write_text
 
 SCHEMA = 1
@@ -34,7 +35,7 @@ _TYPES = {"id": str, "kind": str, "reasoning": str, "answer": int, "consistent":
 _CALLED = {str: "a text", int: "1 or 2", bool: "true or false"}
 
 
-class CasesError(ValueError):
+class CasesError(UserError):
     """Cases that cannot be used, with what to change."""
 
 
@@ -288,7 +289,7 @@ def check(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command line."""
-    run_command("consistency_check", check, CasesError, RowError)
+    run_command("consistency_check", check)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.data.convert.run import QUARANTINE, ConvertError, Progress, convert
 from r1reward.data.convert.unit import Job
 from r1reward.data.sources.base import Source
-from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.run.progress import Live, console_on
+from r1reward.data.workers import peak_bytes, workers_of
+from r1reward.machine.console import Live, console_on
 
 
 def line(progress: Progress, seconds: float) -> str:
@@ -96,7 +96,7 @@ def _source(cfg: DictConfig) -> Source:
 
 def main() -> None:
     """Run the command line."""
-    run_command("convert", run, ConvertError, WorkerError)
+    run_command("convert", run)
 
 
 if __name__ == "__main__":

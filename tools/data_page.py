@@ -11,14 +11,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import ConfigError
-from r1reward.core.rows import RowError
+from r1reward.core.errors import ConfigError
 from r1reward.data.page.page import page
 from r1reward.data.page.survey import Sampling, count_rows, survey
-from r1reward.data.shards import media_folder
-from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.run.progress import Live, console_on
+from r1reward.data.workers import peak_bytes, workers_of
+from r1reward.machine.console import Live, console_on
 from r1reward.store.files import write_text
+from r1reward.store.shards import media_folder
 
 
 def show(cfg: DictConfig) -> None:
@@ -49,7 +48,7 @@ def show(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_command("data_page", show, RowError, WorkerError)
+    run_command("data_page", show)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import CONF, ConfigError
+from r1reward.config.compose import CONF
+from r1reward.core.errors import ConfigError
 from r1reward.core.rows import RowError
 from r1reward.data.decontaminate.match import REASONS, Rules
-from r1reward.data.decontaminate.references import Reference, UnusableReferenceError
-from r1reward.data.decontaminate.run import DROPPED, Cleaned, DecontaminateError, decontaminate
-from r1reward.data.shards import media_folder
-from r1reward.data.workers import WorkerError, peak_bytes, workers_of
+from r1reward.data.decontaminate.references import Reference
+from r1reward.data.decontaminate.run import DROPPED, Cleaned, decontaminate
+from r1reward.data.workers import peak_bytes, workers_of
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.benchmarks.rows import BenchmarkError
-from r1reward.run.progress import Live, console_on
+from r1reward.machine.console import Live, console_on
+from r1reward.store.shards import media_folder
 
 _BENCHMARKS = CONF / "benchmark"
 _RULES = (
@@ -204,8 +205,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for a configuration or data that cannot be used.
     """
-    unusable = (DecontaminateError, UnusableReferenceError, BenchmarkError)
-    run_command("decontaminate", clean, *unusable, RowError, WorkerError)
+    run_command("decontaminate", clean)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from r1reward.config.compose import REPO, ConfigError, detect_cluster
+from r1reward.config.compose import REPO, detect_cluster
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import console_on
 from r1reward.machine.gpus import count_gpus
-from r1reward.run.progress import console_on
 from r1reward.run.tracking import has_wandb_key
 
 _GIB = 1 << 30

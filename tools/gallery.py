@@ -17,7 +17,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from r1reward.cli.command import error
-from r1reward.config.compose import CONF, REPO, compose_config, differences
+from r1reward.config.compose import CONF, REPO, compose_config
+from r1reward.config.tree import differences
+from r1reward.core.errors import UserError
 from r1reward.core.intervals import wilson_interval
 from r1reward.report.history import story
 from r1reward.run.summary import loss_after
@@ -41,7 +43,7 @@ engines, over seeds. `make show EXP=...` prints all settings of an experiment, a
 `make gallery RUN=runs/...` keeps a finished run's result."""
 
 
-class NoResultError(Exception):
+class NoResultError(UserError):
     """A directory that has no result; the message says why."""
 
 

@@ -17,13 +17,12 @@ from rich.table import Table
 
 from r1reward.cli.command import run_command
 from r1reward.core.intervals import wilson_interval
-from r1reward.core.rows import RowError
 from r1reward.data.mix.keys import Fate, counts, fates
 from r1reward.data.mix.run import DROPPED, Mix, mix
 from r1reward.data.mix.select import Input, MixError, Selection, Settings
-from r1reward.data.shards import media_folder
-from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.run.progress import Live, console_on
+from r1reward.data.workers import peak_bytes, workers_of
+from r1reward.machine.console import Live, console_on
+from r1reward.store.shards import media_folder
 
 
 def inputs_of(given: Any) -> list[Input]:
@@ -177,7 +176,7 @@ def make(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_command("mix", make, MixError, RowError, WorkerError)
+    run_command("mix", make)
 
 
 if __name__ == "__main__":

@@ -8,29 +8,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.cli.command import error
-from r1reward.config.compose import CONF, ConfigError, compose_config, resolve_cluster
-from r1reward.core.rows import RowError, files_of
+from r1reward.cli.command import user_errors
+from r1reward.config.compose import CONF, compose_config, resolve_cluster
+from r1reward.core.errors import ConfigError
+from r1reward.core.rows import files_of
+from r1reward.machine.console import console_on
 from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.advice import advise
 from r1reward.plan.hardware import GIB, Gpu
 from r1reward.plan.settings import split_overrides
-from r1reward.run.progress import console_on
 
 
 def main() -> None:
     """Compose, plan, and print tables and one sentence."""
-    try:
+    with user_errors():
         verdict = show(console_on(sys.stdout), sys.argv[1:])
-    except (HydraException, OmegaConfBaseException, ConfigError, RowError) as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
     raise SystemExit(1 if verdict == "does not fit" else 0)
 
 

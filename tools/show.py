@@ -2,24 +2,22 @@
 
 import sys
 
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from r1reward.config.compose import compose_config, differences, verl_defaults
-from r1reward.run.progress import console_on
+from r1reward.cli.command import user_errors
+from r1reward.config.compose import compose_config, verl_defaults
+from r1reward.config.tree import differences
+from r1reward.machine.console import console_on
 
 
 def main() -> None:
     """Compose the overrides of the command line and print two views of the result."""
     console = console_on(sys.stdout)
-    try:
+    with user_errors():
         config = compose_config(sys.argv[1:])
-    except HydraException as error:
-        console_on(sys.stderr).print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
-        raise SystemExit(2) from None
     config.run.dir = "runs/<experiment>/<time>"
     config.run.name = "<experiment>"
     changed = differences(config, verl_defaults())

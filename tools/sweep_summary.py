@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from r1reward.cli.command import error
-from r1reward.config.compose import ConfigError
-from r1reward.run.progress import console_on
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import console_on
 from r1reward.sweep.manifest import Manifest
 from r1reward.sweep.summary import PAGE, table, write_summary
 

@@ -24,15 +24,13 @@ from rich.table import Table
 from rich.text import Text
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import ConfigError
-from r1reward.core.rows import RowError
-from r1reward.data.prompt_length import LengthError
+from r1reward.core.errors import ConfigError
 from r1reward.data.validate.findings import ERRORS, WARNINGS, Finding
 from r1reward.data.validate.repair import QUARANTINE, is_done, write_good
 from r1reward.data.validate.rows import Rules, known_languages
-from r1reward.data.validate.run import Part, Validation, ValidationError, check, parts_of
-from r1reward.data.workers import WorkerError, peak_bytes, workers_of
-from r1reward.run.progress import Live, console_on
+from r1reward.data.validate.run import Part, Validation, check, parts_of
+from r1reward.data.workers import peak_bytes, workers_of
+from r1reward.machine.console import Live, console_on
 from r1reward.store.files import replacing
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
@@ -212,7 +210,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 1 when rows are bad, 2 when nothing could be checked.
     """
-    run_command("validate", validate, RowError, ValidationError, LengthError, WorkerError)
+    run_command("validate", validate)
 
 
 if __name__ == "__main__":

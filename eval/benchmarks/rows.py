@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1reward.core.errors import UserError
 from r1reward.core.record import Media
 
 Row = Mapping[str, Any]
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(UserError):
     """A benchmark that is not there, or not the one that its name promises."""
 
 

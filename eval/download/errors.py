@@ -1,7 +1,9 @@
 """What can go wrong with a download."""
 
+from r1reward.core.errors import UserError
 
-class FetchError(ValueError):
+
+class FetchError(UserError):
     """A download that cannot be used, with what to do."""
 
 

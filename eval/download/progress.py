@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from r1reward.run.progress import clock
+from r1reward.core.errors import R1RewardError
+from r1reward.machine.console import clock
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
 
 
-class StoppedError(Exception):
+class StoppedError(R1RewardError):
     """Raised in the threads of a download that was given up."""
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from r1reward.core.errors import UserError
 from r1reward.core.verdict import ParseFailure, Verdict
 from r1reward.judge.item import Item, Position
 from r1reward.judge.protocol import Parse, Protocol
@@ -18,7 +19,7 @@ from r1reward.judge.protocol import Parse, Protocol
 Number = TypeVar("Number", float, NDArray[np.float64])
 
 
-class BallotError(ValueError):
+class BallotError(UserError):
     """Ballots that are not those of the protocol: a score of them would mean something else."""
 
 

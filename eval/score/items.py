@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from r1reward.core.errors import UserError
 from r1reward.eval.score.ballots import Count, Poll, Tally
 from r1reward.eval.score.scoring import item_scores
 from r1reward.store.files import write_text
@@ -12,7 +13,7 @@ from r1reward.store.files import write_text
 AGAIN = "Run the evaluation again: its answers are in the journal, so nothing is asked twice."
 
 
-class ItemsError(ValueError):
+class ItemsError(UserError):
     """A file of item results that cannot be used."""
 
 

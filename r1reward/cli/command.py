@@ -1,9 +1,9 @@
-"""What every Hydra command shares: unusable input is one message and exit status 2, no trace."""
+"""The one entry of every Hydra command: input that cannot be used is one message, and status 2."""
 
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import hydra
 from hydra.errors import HydraException
@@ -12,52 +12,62 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from r1reward.config import compose as config
-from r1reward.config.compose import ConfigError
+from r1reward.config.compose import CONF, register_resolvers, resolve_cluster
+from r1reward.core.errors import UserError
+
+_MULTIRUN = {"-m", "--multirun"}
+_UNUSABLE = (HydraException, OmegaConfBaseException, UserError)
 
 
 def run_command(
-    name: str, action: Callable[[DictConfig], None], *unusable: type[Exception]
+    name: str,
+    action: Callable[[DictConfig], float | None],
+    *,
+    prepare: Callable[[DictConfig], None] = OmegaConf.resolve,
+    cluster: str | None = None,
 ) -> None:
     """Compose ``conf/<name>.yaml`` with the overrides of the command line, and run ``action``.
 
     Args:
         name: the primary configuration.
-        action: takes the resolved configuration.
-        unusable: errors that tell a person what to change, beside those of the configuration.
+        action: takes the prepared configuration; what it returns is a sweep's to read.
+        prepare: completes and resolves the configuration, in place.
+        cluster: the group in which ``auto``, or no choice, becomes what this machine has.
 
     Raises:
-        SystemExit: with status 2 for these errors, 130 when interrupted, or the action's own.
+        SystemExit: with status 2 for input that cannot be used, 130 when interrupted, or the
+            action's own.
     """
-    errors: tuple[type[Exception], ...]
-    errors = (HydraException, OmegaConfBaseException, ConfigError, *unusable)
 
-    def resolved(cfg: DictConfig) -> None:
-        try:  # here: Hydra reports what leaves this function, and exits with 1
-            OmegaConf.resolve(cfg)
-            action(cfg)
-        except KeyboardInterrupt:
-            error("stopped; the same command goes on from here")
-            raise SystemExit(130) from None
-        except errors as problem:
-            _stop(problem)
+    def prepared(cfg: DictConfig) -> float | None:
+        with user_errors():  # here: Hydra reports what leaves this function, and exits with 1
+            prepare(cfg)
+            return action(cfg)
 
-    config.register_resolvers()
+    register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise: Hydra's own report shows its internals
-    entry = hydra.main(config_path=str(config.CONF), config_name=name, version_base="1.3")
+    with user_errors():
+        # Each run of a sweep finds out where it runs.
+        if cluster and not _MULTIRUN & set(sys.argv[1:]):
+            sys.argv[1:] = resolve_cluster(sys.argv[1:], cluster)
+        hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")(prepared)()
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn input that cannot be used into a message and exit status 2, an interruption into 130."""
     try:
-        entry(resolved)()
-    except errors as problem:
-        _stop(problem)
+        yield
+    except KeyboardInterrupt:
+        error("stopped; the same command goes on from here")
+        raise SystemExit(130) from None
+    except _UNUSABLE as problem:
+        text = str(problem)
+        error(text.splitlines()[0] if isinstance(problem, OmegaConfBaseException) else text)
+        raise SystemExit(2) from None
 
 
 def error(message: str) -> None:
     """Tell a person what went wrong, on the standard error output."""
     show = Console(file=sys.stderr, soft_wrap=True, highlight=False)
     show.print(f"[red]error[/] {escape(message)}")
-
-
-def _stop(problem: Exception) -> NoReturn:
-    text = str(problem)
-    error(text.splitlines()[0] if isinstance(problem, OmegaConfBaseException) else text)
-    raise SystemExit(2)

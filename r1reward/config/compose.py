@@ -12,15 +12,14 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from r1reward.config.objective import objectives as read_objectives
+from r1reward.core.errors import ConfigError
+from r1reward.machine.gpus import count_gpus
 from r1reward.store.rundir import RunDir
 
 PACKAGE = Path(__file__).parent.parent  # with conf, recipes, tools and eval in it, installed or not
 CONF = PACKAGE / "conf"
 REPO = PACKAGE.parent
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot run, with what to change."""
 
 
 def groups() -> dict[str, list[str]]:
@@ -55,27 +54,6 @@ def verl_defaults(config_name: str = "ppo_trainer") -> DictConfig:
         return compose(config_name)
 
 
-def differences(config: DictConfig, base: DictConfig) -> dict[str, tuple[Any, Any]]:
-    """Return ``{key: (base value, config value)}`` for every leaf in which they differ."""
-    ours, theirs = flatten(config), flatten(base)
-    return {
-        key: (theirs.get(key, "-"), value)
-        for key, value in ours.items()
-        if key not in theirs or theirs[key] != value
-    }
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of ``config`` by dotted key; interpolations stay text, as written."""
-    raw = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
-    if not isinstance(raw, dict) or (not raw and prefix):
-        return {prefix: raw}
-    leaves: dict[str, Any] = {}
-    for key, value in raw.items():
-        leaves |= flatten(value, f"{prefix}.{key!s}" if prefix else str(key))
-    return leaves
-
-
 def register_resolvers() -> None:
     """Register the resolvers that conf/ uses; safe to call more than once."""
     resolvers: dict[str, Callable[..., Any]] = {
@@ -95,8 +73,6 @@ def resolve_cluster(overrides: Sequence[str], group: str = "cluster") -> list[st
     chosen = [item for item in overrides if item.startswith(f"{group}=")]
     if chosen and chosen[-1] != f"{group}=auto":
         return list(overrides)
-    from r1reward.machine.gpus import count_gpus  # whose errors are those of this module
-
     kept = [item for item in overrides if not item.startswith(f"{group}=")]
     return [*kept, f"{group}={detect_cluster(count_gpus(), group)}"]
 
@@ -143,9 +119,7 @@ def sweep_dir(root: str, name: str | None, overrides: Sequence[str]) -> str:
 
 def directions(objectives: Sequence[str]) -> list[str]:
     """Return which way each objective of a sweep is better, as optuna wants it."""
-    from r1reward.config import objective as readable
-
-    return [objective.direction for objective in readable.objectives(objectives)]
+    return [objective.direction for objective in read_objectives(objectives)]
 
 
 def _verl_config_dir() -> Path:

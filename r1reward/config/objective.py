@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isnan
 from typing import Self
 
-from r1reward.config.compose import ConfigError
-from r1reward.run.summary import accuracy_after
-from r1reward.store.rundir import RunDir, number
+from r1reward.core.errors import ConfigError
 
 ACCURACY = "accuracy"
-WINDOW = 5  # training steps, the last ones, that a metric is averaged over
 _DIRECTIONS = ("maximize", "minimize")
 
 
@@ -44,18 +41,6 @@ class Objective:
 
     def __str__(self) -> str:
         return f"{self.direction} {self.metric}"
-
-    def of(self, run: RunDir) -> float:
-        """Return the number, or NaN where the run has none."""
-        if self.metric == ACCURACY:
-            return accuracy_after(run)
-        validated = self._values(run, "validation")
-        values = validated[-1:] or self._values(run, "train")[-WINDOW:]
-        return sum(values) / len(values) if values else nan
-
-    def _values(self, run: RunDir, kind: str) -> list[float]:
-        rows = (row.get("metrics", {}).get(self.metric) for row in run.history(kind))
-        return [value for value in map(number, rows) if value is not None]
 
     def better(self, first: float, second: float) -> bool:
         """Return whether ``first`` is better than ``second``; NaN is never, and worse than all."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from r1reward.config.compose import ConfigError, flatten
+from r1reward.config.tree import flatten
+from r1reward.core.errors import ConfigError
 
 HIDDEN = "(not shown)"
 _NAME = re.compile(r"(api_?key|access_?key|secret|passw(or)?d|token)$", re.IGNORECASE)

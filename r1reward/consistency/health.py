@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from r1reward.core.errors import R1RewardError
+
 Info = Mapping[str, Any]
 
 
-class ConsistencyUnreliable(RuntimeError):
+class ConsistencyUnreliable(R1RewardError):
     """The check failed too often to learn from its word."""
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from r1reward.config.compose import ConfigError
 from r1reward.consistency.base import Agreement, Case
 from r1reward.consistency.openai import OpenAICheck
+from r1reward.core.errors import ConfigError
 
 # verl's router asks for no key, and somebody else's is not for its ears.
 _NO_KEY = "R1REWARD_HOSTED_CHECK_KEY"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from r1reward.core.errors import UserError
 from r1reward.core.record import Media
 
 # Frames of a video that a judge is shown (the benchmarks' protocol), spaced evenly.
@@ -21,7 +22,7 @@ MAX_RATIO = 200
 _FRAME_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """An image or video that cannot be used; the message says which and why."""
 
 

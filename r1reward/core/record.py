@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from r1reward.core.errors import UserError
 from r1reward.core.rows import Row, RowError, scan_rows
 
 _HEADING = {n: re.compile(rf"^#+ \[Response {n}\]:[ \t]*\n?", re.MULTILINE) for n in (1, 2)}
@@ -20,7 +21,7 @@ _BASE64_IMAGE = re.compile(r"(/9j/|iVBOR|R0lG|UklG|Qk)[A-Za-z0-9+/=\s]{60,}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A row that is not a record: ``<file>:<row>: what is wrong; what to do``."""
 
 

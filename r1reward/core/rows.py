@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from r1reward.core.errors import UserError
+
 Row = Mapping[str, Any]
 UNIT_ROWS = 4096  # of parquet at least, in whole row groups; of JSONL at most
 _UNIT_BYTES = 16 << 20  # of JSONL, at most
@@ -16,7 +18,7 @@ _ROW_CHARACTERS = 64 << 20  # of a list in a .json file, at most: one row is in 
 _SIGN = re.compile(r"[^ \t\r\n]")
 
 
-class RowError(ValueError):
+class RowError(UserError):
     """A row, or a file, that cannot be read: ``<file>:<row>: what is wrong``."""
 
 

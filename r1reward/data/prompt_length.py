@@ -8,6 +8,7 @@ one token. Their rules are called, not copied, but for the steps of ``fetch_vide
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from r1reward.core.errors import UserError
 from r1reward.core.prompt import render_prompt
 from r1reward.core.record import Record
 from r1reward.data.media_facts import Picture
@@ -15,7 +16,7 @@ from r1reward.data.media_facts import Picture
 _SLOT = "<<the judging prompt>>"
 
 
-class LengthError(ValueError):
+class LengthError(UserError):
     """A prompt that the processor cannot make, or a model without a processor of this kind."""
 
 

@@ -12,10 +12,12 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
+from r1reward.core.errors import UserError
+
 _T = TypeVar("_T")
 
 
-class WorkerError(ValueError):
+class WorkerError(UserError):
     """Processes that cannot be had, or that died, with what to change."""
 
 

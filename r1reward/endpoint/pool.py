@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from r1reward.core.errors import R1RewardError
 from r1reward.endpoint.throttle import Slot, Throttle
 
 _FAILURES = 3  # in a row, set an endpoint aside; one is enough when nobody answers at all
@@ -13,7 +14,7 @@ _TRIAL_S = 5.0  # how long others wait for a trial when there is no other hope
 _LONGEST_REST = 600.0  # seconds; an endpoint may ask for a day
 
 
-class Down(Exception):
+class Down(R1RewardError):
     """No endpoint is in service, and has not been for longer than anybody should wait."""
 
 

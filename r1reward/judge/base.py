@@ -9,13 +9,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from r1reward.core.errors import R1RewardError, UserError
 from r1reward.core.media import ImageError
 from r1reward.judge.item import Item
 from r1reward.judge.prompting import item_messages
 from r1reward.judge.protocol import Call, Protocol
 
 
-class JudgeError(ValueError):
+class TooManyFaultsError(R1RewardError):
+    """More prompts failed than may."""
+
+
+class JudgeError(UserError):
     """A judge that cannot start, with what to change."""
 
 

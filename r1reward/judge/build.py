@@ -5,7 +5,8 @@ from pathlib import Path
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from r1reward.config.compose import CONF, ConfigError
+from r1reward.config.compose import CONF
+from r1reward.core.errors import ConfigError
 from r1reward.judge.base import Judge
 from r1reward.judge.protocol import Protocol
 

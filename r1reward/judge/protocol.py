@@ -5,13 +5,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from r1reward.core.errors import UserError
 from r1reward.judge.item import Item, Position
 
 Order = Literal["both", "random", "stored", "chosen_first"]
 Parse = Literal["wrong", "exclude", "coin", "half"]
 
 
-class ProtocolError(ValueError):
+class ProtocolError(UserError):
     """Settings that contradict each other, with what to change."""
 
 

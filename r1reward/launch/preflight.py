@@ -15,15 +15,15 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from r1reward.config.compose import ConfigError
 from r1reward.config.secrets import check_secrets
 from r1reward.consistency.health import ConsistencyGuard
 from r1reward.consistency.hosted import HostedCheck
 from r1reward.consistency.openai import OpenAICheck
+from r1reward.core.errors import ConfigError
 from r1reward.core.media import ImageError, check_media
 from r1reward.core.record import Media, Record, RecordError, scan_records
-from r1reward.data.shards import media_folder
 from r1reward.machine.gpus import count_gpus
+from r1reward.store.shards import media_folder
 
 _GIB = 1 << 30
 # Measured on the tiny model: nine processes that import torch, verl and vLLM.

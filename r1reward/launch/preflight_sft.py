@@ -8,17 +8,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from r1reward.config.compose import ConfigError
 from r1reward.config.secrets import check_secrets
+from r1reward.core.errors import ConfigError
 from r1reward.core.media import ImageError
 from r1reward.core.reasoning import reasoning_of, target_ids
 from r1reward.core.record import Record, RecordError
 from r1reward.core.rows import Row, RowError, scan_rows
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import LengthError, PromptLength
-from r1reward.data.shards import media_folder
 from r1reward.launch.preflight import check_model, check_plugin, data_files, show_rows
 from r1reward.store.files import replacing
+from r1reward.store.shards import media_folder
 
 # Rows whose images are decoded together; they may carry them, so all of a file would not fit.
 _ROWS = 256

@@ -16,12 +16,13 @@ from omegaconf import OmegaConf
 from rich.console import Console, Group
 from rich.markup import escape
 
-from r1reward.config.compose import ConfigError
 from r1reward.config.secrets import shown
+from r1reward.core.errors import ConfigError
 from r1reward.launch.hints import cause, hint
 from r1reward.launch.preflight import preflight
 from r1reward.launch.session import session
-from r1reward.run.progress import Progress, console_on
+from r1reward.machine.console import console_on
+from r1reward.run.progress import Progress
 from r1reward.run.provenance import data_hashes, provenance
 from r1reward.run.summary import accuracy_after, summary
 from r1reward.store.rundir import RunDir

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 
 _SECONDS = 60.0  # of nvidia-smi, which loads the driver where nothing else holds it
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.plan.planning import Plan
 
 _ACTOR = "actor_rollout_ref.actor"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 
 GIB = 2**30
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 
 _HALF = 2  # bytes of a bfloat16
 _TEXT = {

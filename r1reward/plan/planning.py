@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.plan import memory, timing
 from r1reward.plan.engine import Engine, Load, generate
 from r1reward.plan.hardware import GIB, Gpu

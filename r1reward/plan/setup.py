@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.plan.engine import Engine
 
 _BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}

@@ -11,14 +11,14 @@ from verl.utils.dataset.rl_dataset import RLHFDataset
 from r1reward.core.prompt import build_messages
 from r1reward.core.record import Record
 from r1reward.core.rows import files_of
-from r1reward.data.shards import media_folder
+from r1reward.store.shards import media_folder
 
 
 class RecordDataset(RLHFDataset):  # type: ignore[misc]
     """Preference records as verl prompts: one row, one pairwise question.
 
     Reads JSONL and parquet files of :class:`r1reward.core.record.Record` rows, or of the released
-    R1-Reward-RL schema, and folders of them (:mod:`r1reward.data.shards`), memory-mapped by
+    R1-Reward-RL schema, and folders of them (:mod:`r1reward.store.shards`), memory-mapped by
     Hugging Face ``datasets``, so that 200k rows cost no memory. verl's own length filter applies:
     it counts tokens after the processor.
 

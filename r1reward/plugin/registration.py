@@ -3,8 +3,10 @@
 from importlib import import_module
 from typing import Any
 
+from r1reward.core.errors import R1RewardError
 
-class RegistrationError(RuntimeError):
+
+class RegistrationError(R1RewardError):
     """A name that the configuration uses is missing from verl's registries."""
 
 

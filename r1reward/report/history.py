@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r1reward.store.rundir import RunDir, number
+from r1reward.store.lines import number
+from r1reward.store.rundir import RunDir
 
 Floats = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
 
+from r1reward.core.errors import UserError
 from r1reward.core.intervals import wilson_interval
 from r1reward.pages.html import render
 from r1reward.report import plots
@@ -31,7 +32,7 @@ _STATES = {
 _COUNTS = {"in format": "formatted", "consistent": "consistent"}
 
 
-class ReportError(RuntimeError):
+class ReportError(UserError):
     """A directory that is no run, with what to do."""
 
 

@@ -12,8 +12,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from r1reward.config.compose import CONF, ConfigError, compose_config, differences
+from r1reward.config.compose import CONF, compose_config
 from r1reward.config.secrets import HIDDEN, is_secret, shown
+from r1reward.config.tree import differences
+from r1reward.core.errors import ConfigError
 
 Changed = dict[str, tuple[Any, Any]]
 

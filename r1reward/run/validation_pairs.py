@@ -8,8 +8,8 @@ from typing import Any
 
 from r1reward.core.record import Record, scan_records
 from r1reward.core.verdict import Verdict, parse_verdict
-from r1reward.data.shards import media_folder
 from r1reward.pages.thumbnails import strip
+from r1reward.store.shards import media_folder
 
 COLUMNS = (
     *("record", "image", "question", "response 1", "response 2", "better", "choice", "right"),

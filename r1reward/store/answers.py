@@ -1,7 +1,6 @@
 """Every answer of a judge, on disk as it arrives; what is there is never asked again."""
 
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -9,32 +8,14 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from r1reward.judge.protocol import Protocol
-from r1reward.store.rundir import parse
+from r1reward.core.errors import UserError
+from r1reward.store.lines import parse
 
 _ROWS, _SECONDS = 64, 2.0  # between two fsyncs
 
 
-class JournalError(ValueError):
+class JournalError(UserError):
     """A journal that cannot be written."""
-
-
-def answer_key(digest: str, protocol: Protocol, identity: str, vote: int) -> str:
-    """Return the hash of all that an answer depends on; order, parsing and row do not count.
-
-    Args:
-        digest: what the judge is shown.
-        protocol: its sampling.
-        identity: the model and its revision.
-        vote: which of the draws for this prompt.
-    """
-    sampling = [
-        protocol.temperature,
-        protocol.top_p,
-        protocol.repetition_penalty,
-        protocol.max_tokens,
-    ]
-    return hashlib.sha256(json.dumps([digest, sampling, identity, vote]).encode()).hexdigest()
 
 
 class _Places:

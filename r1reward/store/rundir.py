@@ -3,11 +3,13 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
+
+from r1reward.store.lines import jsonable, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class RunDir:
 
     def write(self, kind: str, **fields: Any) -> None:
         """Append one row; floats that JSON lacks (NaN, infinity) are written as strings."""
-        row = _jsonable({"time": time.time(), "kind": kind, **fields})
+        row = jsonable({"time": time.time(), "kind": kind, **fields})
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         with open(self.journal, "ab+") as file:
             if file.tell() and not self._ends_a_line():
@@ -100,31 +102,3 @@ class RunDir:
                 begun = min(begun + 1, len(resumes))
             elif row["kind"] == kind and row["step"] <= limits[begun]:
                 yield row
-
-
-def parse(line: bytes) -> dict[str, Any] | None:
-    """Return the row of a journal line, or None for a torn one."""
-    try:
-        row: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return None
-    return row
-
-
-def number(value: Any) -> float | None:
-    """Return a metric read from the journal, NaN and infinity included; None if it is no number."""
-    if isinstance(value, int | float) or value in ("nan", "inf", "-inf"):
-        return float(value)
-    return None
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if hasattr(value, "item"):  # NumPy and torch scalars
-        value = value.item()
-    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
-        return str(value)
-    return value

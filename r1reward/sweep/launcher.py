@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from r1reward.config.compose import ConfigError
 from r1reward.config.objective import objectives
 from r1reward.config.secrets import shown
-from r1reward.run.progress import console_on
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import console_on
 from r1reward.sweep.job import Job, State
 from r1reward.sweep.manifest import Manifest, Result
 from r1reward.sweep.summary import PAGE, table, write_summary

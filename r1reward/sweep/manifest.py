@@ -8,10 +8,11 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Self
 
-from r1reward.config.compose import ConfigError
 from r1reward.config.objective import Objective, objectives
+from r1reward.core.errors import ConfigError
 from r1reward.store.files import write_text
 from r1reward.sweep.job import Job, State, names, short
+from r1reward.sweep.worth import worth
 
 _FILE = "sweep.json"
 
@@ -36,7 +37,7 @@ class Result:
         """Read it from the job's folder."""
         state, end = job.state, job.end or {}
         finished = state is State.FINISHED
-        values = tuple(item.of(job.run) if finished else float("nan") for item in wanted)
+        values = tuple(worth(item, job.run) if finished else float("nan") for item in wanted)
         reason = "" if finished else end.get("reason", "")
         return cls(job, state, values, reason, end.get("seconds"))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.sweep.job import Job
 
 _TOKEN = Path.home() / ".ray" / "auth_token"  # Ray's own place for it

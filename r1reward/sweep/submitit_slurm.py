@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.store.files import write_text
 from r1reward.sweep.job import Job
 from r1reward.sweep.nodes import Nodes

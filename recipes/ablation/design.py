@@ -7,7 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config.compose import ConfigError, compose_config
+from r1reward.config.compose import compose_config
+from r1reward.core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

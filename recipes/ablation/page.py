@@ -15,10 +15,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from r1reward.cli.command import run_command
+from r1reward.core.errors import UserError
 from r1reward.core.intervals import Mean, wilson_interval
+from r1reward.machine.console import console_on
 from r1reward.recipes.ablation import plots
 from r1reward.recipes.ablation.summary import Cell, as_json, cells, compact, read_runs
-from r1reward.run.progress import console_on
 from r1reward.store.files import replacing, write_text
 
 START = "start.json"  # as r1reward.recipes.ablation.study writes it
@@ -29,7 +30,7 @@ _BEGIN, _END = (
 _SHOWN = 4  # pairs before and after
 
 
-class PageError(Exception):
+class PageError(UserError):
     """There is nothing to show; the message says what to do."""
 
 
@@ -243,7 +244,7 @@ def _json(value: Any) -> str:
 
 def main() -> None:
     """Run the command."""
-    run_command("ablation_page", page, PageError)
+    run_command("ablation_page", page)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from r1reward.cli.command import run_command
+from r1reward.machine.console import Live, console_on
 from r1reward.recipes.ablation import loop
 from r1reward.recipes.ablation.design import Run, runs_of
 from r1reward.recipes.ablation.reward import Scorer
-from r1reward.run.progress import Live, console_on
 from r1reward.store.files import write_text
 
 START = "start.json"  # how the start model judges the validation pairs

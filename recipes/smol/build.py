@@ -13,7 +13,7 @@ import torch
 
 import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
 from r1reward.cli.command import error
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.recipes.smol.model import assemble, language
 from r1reward.recipes.tiny.build import teach
 from r1reward.recipes.tiny.model import make_processor

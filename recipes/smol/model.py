@@ -19,7 +19,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.recipes.tiny.model import SPECIAL, TEMPLATE, greedy, make_config
 
 # About 3.6 million parameters; heads of 32, windows of 8 x 8 patches in every other layer.

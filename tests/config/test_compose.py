@@ -11,16 +11,15 @@ from omegaconf import OmegaConf
 
 from r1reward.config.compose import (
     CONF,
-    ConfigError,
     compose_config,
     detect_cluster,
-    differences,
-    flatten,
     groups,
     resolve_cluster,
     run_dir,
     verl_defaults,
 )
+from r1reward.config.tree import differences, flatten
+from r1reward.core.errors import ConfigError
 from r1reward.store.rundir import RunDir
 
 GROUPS = groups()

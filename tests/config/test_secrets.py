@@ -3,8 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-from r1reward.config.compose import ConfigError, compose_config
+from r1reward.config.compose import compose_config
 from r1reward.config.secrets import HIDDEN, check_secrets, is_secret, shown
+from r1reward.core.errors import ConfigError
 
 VALUE = "tell-nobody-about-it"
 

@@ -12,7 +12,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from PIL import Image
 
-from r1reward.config.compose import CONF, REPO, ConfigError, compose_config, flatten, verl_defaults
+from r1reward.config.compose import CONF, REPO, compose_config, verl_defaults
+from r1reward.config.tree import flatten
+from r1reward.core.errors import ConfigError
 from r1reward.launch.preflight_sft import sft_preflight
 
 OPTIONS = {

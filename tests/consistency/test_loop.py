@@ -14,8 +14,9 @@ from support.chat_server import ChatServer, conclusion
 from support.training import MODEL, command, only_run
 from support.trajectories import GOOD, proto
 
-from r1reward.config.compose import REPO, ConfigError, compose_config
+from r1reward.config.compose import REPO, compose_config
 from r1reward.consistency.base import Agreement, Case, CheckCall
+from r1reward.core.errors import ConfigError
 from r1reward.launch.preflight import preflight
 from r1reward.plugin.reward_manager import R1RewardManager, consistency_info
 

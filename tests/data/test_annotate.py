@@ -26,11 +26,10 @@ from r1reward.core.record import read_records
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.data.annotate import folder as annotated
 from r1reward.data.annotate.attempts import Annotation, Preset, PresetError
-from r1reward.data.shards import write_shard
-from r1reward.eval.ask import TooManyFaultsError
-from r1reward.judge.base import Answer, Blind, Fault, Judge
+from r1reward.judge.base import Answer, Blind, Fault, Judge, TooManyFaultsError
 from r1reward.judge.build import build_judge
 from r1reward.store.answers import Journal
+from r1reward.store.shards import write_shard
 from r1reward.tools.annotate import main
 
 PHOTOS = REPO / "recipes" / "photos"

@@ -20,10 +20,10 @@ from r1reward.core.record import read_records
 from r1reward.core.rows import scan_rows
 from r1reward.data.convert.run import ConvertError, convert
 from r1reward.data.convert.unit import Job, order
-from r1reward.data.shards import read_manifest
 from r1reward.data.sources.mm_rlhf import MMRLHF
 from r1reward.data.sources.plain import Plain
 from r1reward.data.sources.vlfeedback import VLFeedback
+from r1reward.store.shards import read_manifest
 
 PHOTOS = REPO / "recipes" / "photos"
 IMAGES = sorted(path.name for path in (PHOTOS / "images").iterdir())

@@ -18,7 +18,7 @@ from r1reward.core.record import read_records
 from r1reward.core.rows import RowError, scan_rows
 from r1reward.data.mix.run import mix
 from r1reward.data.mix.select import Input, MixError, Selection, Settings
-from r1reward.data.shards import read_manifest, write_shard
+from r1reward.store.shards import read_manifest, write_shard
 from r1reward.tools.mix import inputs_of, settings_of
 
 HALVES = {"one": 0.5, "two": 0.5}

@@ -14,7 +14,7 @@ from r1reward.config.compose import REPO
 from r1reward.core.rows import RowError
 from r1reward.data.page.page import page
 from r1reward.data.page.survey import Sampling, count_rows, survey
-from r1reward.data.shards import write_manifest, write_shard
+from r1reward.store.shards import write_manifest, write_shard
 
 HOSTILE = (
     "</script><script>document.title = 'owned'</script>"

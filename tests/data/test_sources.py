@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from r1reward.config.compose import CONF, ConfigError, register_resolvers
+from r1reward.config.compose import CONF, register_resolvers
+from r1reward.core.errors import ConfigError
 from r1reward.core.rows import cut, read_unit
 from r1reward.data import sources
 from r1reward.data.sources.base import Attachment, Preference, SourceError, attachments, ranked

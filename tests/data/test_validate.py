@@ -29,7 +29,6 @@ from r1reward.core.rows import Unit
 from r1reward.data import media_facts as pictures
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import LengthError, PromptLength
-from r1reward.data.shards import SCHEMA, read_manifest, write_shard
 from r1reward.data.validate.findings import ERRORS, WARNINGS
 from r1reward.data.validate.rows import (
     Rules,
@@ -40,6 +39,7 @@ from r1reward.data.validate.rows import (
 )
 from r1reward.data.validate.run import balance, coin, parts_of
 from r1reward.data.workers import WorkerError, in_order
+from r1reward.store.shards import SCHEMA, read_manifest, write_shard
 from r1reward.tools.validate import main
 
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"

@@ -17,8 +17,9 @@ from PIL import Image
 
 from r1reward.config.compose import REPO
 from r1reward.eval.report.table import rate_text
+from r1reward.judge.key import answer_key
 from r1reward.judge.protocol import Protocol
-from r1reward.store.answers import Journal, JournalError, answer_key
+from r1reward.store.answers import Journal, JournalError
 
 PHOTOS = REPO / "recipes" / "photos"
 PAIRS = 204  # of the photo set's test file

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from r1reward.config.compose import CONF, REPO, compose_config, flatten
+from r1reward.config.compose import CONF, REPO, compose_config
+from r1reward.config.tree import flatten
 from r1reward.launch.hints import _KNOWN, _TOKENS, cause, hint
 from r1reward.launch.run import reason
 

@@ -15,9 +15,10 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from r1reward.config.compose import ConfigError, compose_config
-from r1reward.data.shards import write_shard
+from r1reward.config.compose import compose_config
+from r1reward.core.errors import ConfigError
 from r1reward.launch.preflight import check_engine, preflight
+from r1reward.store.shards import write_shard
 
 GIB = 1 << 30
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.launch.run import _explain, log_to_file
 from r1reward.store.rundir import RunDir
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from r1reward.config.compose import CONF, REPO, ConfigError, compose_config
+from r1reward.config.compose import CONF, REPO, compose_config
+from r1reward.core.errors import ConfigError
 from r1reward.plan import gpu, gpus, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.advice import advise
 from r1reward.plan.engine import Engine, Load, generate

@@ -17,8 +17,8 @@ from r1reward.core.prompt import build_messages
 from r1reward.core.record import RecordError, read_records
 from r1reward.core.rows import RowError
 from r1reward.data.convert.run import Job, convert
-from r1reward.data.shards import write_shard
 from r1reward.data.sources.plain import Plain
+from r1reward.store.shards import write_shard
 
 PHOTOS = REPO / "recipes" / "photos"
 

@@ -18,8 +18,8 @@ from r1reward.core.reasoning import reasoning_of, target_ids
 from r1reward.core.record import Record, RecordError
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import PromptLength
-from r1reward.data.shards import write_shard
 from r1reward.store.rundir import RunDir
+from r1reward.store.shards import write_shard
 
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"
 REASONING = "<think>The photo shows a dog, so Response 2 is better.</think><answer>2</answer>"

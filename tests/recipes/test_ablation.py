@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from r1reward.config.compose import ConfigError, compose_config
+from r1reward.config.compose import compose_config
+from r1reward.core.errors import ConfigError
 from r1reward.core.record import read_records
 from r1reward.recipes.ablation import policy
 from r1reward.recipes.ablation.collapse import flags

@@ -10,7 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from r1reward.config import compose as config
-from r1reward.config.compose import CONF, REPO, ConfigError
+from r1reward.config.compose import CONF, REPO
+from r1reward.core.errors import ConfigError
 from r1reward.recipes.pipeline import Pipeline, Stage, content_hash
 
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from r1reward.config.compose import REPO, ConfigError
+from r1reward.config.compose import REPO
+from r1reward.core.errors import ConfigError
 from r1reward.core.reasoning import reasoning_of
 from r1reward.core.record import Record, read_records
 from r1reward.recipes.smol.model import assemble, language, tokenizer_of

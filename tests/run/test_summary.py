@@ -8,7 +8,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from r1reward.run.progress import Live, Progress, console_on
+from r1reward.machine.console import Live, console_on
+from r1reward.run.progress import Progress
 from r1reward.run.summary import (
     accuracy_after,
     consistency_table,

@@ -15,11 +15,11 @@ from support.wandb_server import WandbServer
 
 from r1reward.config.compose import REPO, compose_config
 from r1reward.core.record import read_records
-from r1reward.data.shards import write_manifest, write_shard
 from r1reward.run.provenance import data_hashes
 from r1reward.run.tracking import describe, show_table
 from r1reward.run.validation_pairs import COLUMNS, PairTable
 from r1reward.store.rundir import RunDir
+from r1reward.store.shards import write_manifest, write_shard
 from r1reward.tools.wandb_sync import unsent
 
 PHOTOS = REPO / "recipes" / "photos"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from r1reward.config.compose import ConfigError
 from r1reward.config.objective import Objective, objectives
+from r1reward.core.errors import ConfigError
 from r1reward.sweep.analysis import configurations, front, importance
 from r1reward.sweep.job import Job, names, short
 from r1reward.sweep.manifest import Manifest, Result
 from r1reward.sweep.summary import findings, write_summary
+from r1reward.sweep.worth import worth
 
 AIMS = objectives(["maximize accuracy", "minimize response_length/mean"])
 
@@ -144,10 +145,10 @@ def test_objectives_of_a_run(tmp_path) -> None:
     for step, value in enumerate([9.0, 1.0, 2.0, 3.0, 4.0, 5.0], start=3):
         job.run.write("train", step=step, metrics={"timing_s/step": value})
     job.run.write("validation", step=9, n=100, correct=81, metrics={"val/loss": 0.25})
-    assert Objective.parse("maximize accuracy").of(job.run) == 0.81
-    assert Objective.parse("minimize timing_s/step").of(job.run) == 3.0  # of the last five
-    assert Objective.parse("minimize val/loss").of(job.run) == 0.25
-    missing = Objective.parse("minimize no/such").of(job.run)
+    assert worth(Objective.parse("maximize accuracy"), job.run) == 0.81
+    assert worth(Objective.parse("minimize timing_s/step"), job.run) == 3.0  # of the last five
+    assert worth(Objective.parse("minimize val/loss"), job.run) == 0.25
+    missing = worth(Objective.parse("minimize no/such"), job.run)
     assert missing != missing
 
 

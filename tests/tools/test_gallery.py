@@ -6,7 +6,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from r1reward.config.compose import CONF, compose_config, flatten
+from r1reward.config.compose import CONF, compose_config
+from r1reward.config.tree import flatten
 from r1reward.store.rundir import RunDir
 from r1reward.tools import gallery
 

@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import REPO, ConfigError
+from r1reward.config.compose import REPO
+from r1reward.core.errors import ConfigError
 from r1reward.core.rows import scan_rows
+from r1reward.machine.console import console_on
 from r1reward.recipes.photos.build import PHOTOS
-from r1reward.run.progress import console_on
 from r1reward.store.files import replacing
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
 from r1reward.tools.bench.machine import here

@@ -23,15 +23,16 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import CONF, ConfigError
+from r1reward.config.compose import CONF
+from r1reward.core.errors import ConfigError
 from r1reward.core.intervals import wilson_interval
 from r1reward.core.media import open_image
 from r1reward.data.decontaminate.images import ImageIndex, pixels_digest
 from r1reward.data.decontaminate.match import Rules
 from r1reward.data.decontaminate.phash import thumbnail
 from r1reward.data.decontaminate.prompts import PromptIndex
+from r1reward.machine.console import Live, console_on
 from r1reward.recipes.photos.build import PHOTOS
-from r1reward.run.progress import Live, console_on
 from r1reward.tools.bench.kept import file_of, write
 from r1reward.tools.bench.planted import (
     CHANGES,

@@ -32,12 +32,8 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import ConfigError
-from r1reward.core.media import ImageError
-from r1reward.eval.benchmarks.rows import BenchmarkError
-from r1reward.judge.base import JudgeError
-from r1reward.judge.protocol import ProtocolError
-from r1reward.run.progress import console_on
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import console_on
 from r1reward.tools.bench.contestants import CONTESTANTS, WARM_UP, Contest, Stay, Workload
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
 from r1reward.tools.bench.machine import here
@@ -186,7 +182,7 @@ def _content(
 
 def main() -> None:
     """Run the command line."""
-    run_command("bench_eval", bench, BenchmarkError, ProtocolError, JudgeError, ImageError)
+    run_command("bench_eval", bench)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import error
-from r1reward.config.compose import REPO, ConfigError
-from r1reward.run.progress import console_on
+from r1reward.config.compose import REPO
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import console_on
 from r1reward.store.files import write_text
 
 SCHEMA = 1

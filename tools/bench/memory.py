@@ -25,7 +25,7 @@ from r1reward.eval.score.scoring import summarise
 from r1reward.judge.constant import ConstantJudge
 from r1reward.judge.item import Item
 from r1reward.judge.protocol import Protocol
-from r1reward.run.progress import console_on
+from r1reward.machine.console import console_on
 from r1reward.store.answers import Journal
 
 PROTOCOL = Protocol("bench", "both", "wrong", 0, 1, 0.0, 1.0, 1.0, 64)

@@ -25,15 +25,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from r1reward.cli.command import error, run_command
-from r1reward.config.compose import REPO, ConfigError, compose_config, resolve_cluster
+from r1reward.config.compose import REPO, compose_config, resolve_cluster
 from r1reward.consistency.base import Agreement
+from r1reward.core.errors import ConfigError
 from r1reward.core.verdict import ParseFailure, Verdict
+from r1reward.machine.console import console_on
 from r1reward.machine.gpus import ask
 from r1reward.plan import Plan, gpu, load_settings, plan_training
 from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.plan.settings import split_overrides
 from r1reward.rewards.r1_reward import R1Reward, RewardParts
-from r1reward.run.progress import console_on
 from r1reward.store.rundir import RunDir
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
 from r1reward.tools.bench.machine import here

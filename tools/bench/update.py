@@ -21,11 +21,11 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
+from r1reward.machine.console import console_on
 from r1reward.plan import gpu
 from r1reward.plan.hardware import hardware_here
 from r1reward.plan.model import model_of
-from r1reward.run.progress import console_on
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
 from r1reward.tools.bench.machine import here
 

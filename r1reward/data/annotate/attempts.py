@@ -14,24 +14,25 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from r1reward.core.errors import UserError
 from r1reward.core.media import ImageError
 from r1reward.core.record import Record, RecordError, record_of
 from r1reward.core.rows import Row, RowError, scan_rows
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.data.annotate.difficulty import Difficulty
-from r1reward.eval.ask import TooManyFaultsError
 from r1reward.judge._local import LocalJudge
-from r1reward.judge.base import Fault, Judge
+from r1reward.judge.base import Fault, Judge, TooManyFaultsError
 from r1reward.judge.item import Item
+from r1reward.judge.key import answer_key
 from r1reward.judge.protocol import Call, Protocol, ProtocolError
-from r1reward.store.answers import Journal, answer_key
+from r1reward.store.answers import Journal
 
 _MOST = 127  # attempts: the column is an 8-bit integer
 _KEY = 32  # bytes of a journal key
 Scanned = tuple[int, str, Row | RowError, Record | RecordError]
 
 
-class PresetError(ValueError):
+class PresetError(UserError):
     """Settings of attempts that cannot be, with what to change."""
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.core.verdict import ParseFailure, Verdict
-from r1reward.eval.report.table import Ticker
+from r1reward.machine.ticker import Ticker
 
 _USAGE = ("prompt_tokens", "completion_tokens", "cost")  # of a journal row
 

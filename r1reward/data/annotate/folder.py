@@ -10,15 +10,16 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from r1reward.core.errors import UserError
 from r1reward.core.rows import RowError, files_of
 from r1reward.data.annotate.attempts import Annotation
-from r1reward.data.shards import read_manifest, write_manifest, write_shard
 from r1reward.store.files import replacing
+from r1reward.store.shards import read_manifest, write_manifest, write_shard
 
 _ROWS = 4096  # of a shard
 
 
-class FolderError(ValueError):
+class FolderError(UserError):
     """A folder that an annotation must not write."""
 
 

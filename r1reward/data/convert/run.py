@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1reward.config.compose import flatten
+from r1reward.config.tree import flatten
+from r1reward.core.errors import UserError
 from r1reward.core.rows import RowError, Unit, cut
 from r1reward.data.convert.unit import WORK, Dropped, Job, Part, convert_unit
-from r1reward.data.shards import read_manifest, write_manifest
 from r1reward.data.workers import WorkerError, in_order
 from r1reward.store.files import holding, replacing, write_text
+from r1reward.store.shards import read_manifest, write_manifest
 
 QUARANTINE = "quarantine.jsonl"
 _BLOCK = 1 << 20  # bytes
 
 
-class ConvertError(ValueError):
+class ConvertError(UserError):
     """A conversion that cannot begin or go on, with what to change."""
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 from r1reward.core.media import ImageError, locate
 from r1reward.core.record import Record, RecordError
 from r1reward.core.rows import RowError, Unit, read_unit
-from r1reward.data.shards import Shard, write_shard
 from r1reward.data.sources.base import Attachment, Preference, Source, SourceError
 from r1reward.store.files import replacing, write_text
+from r1reward.store.shards import Shard, write_shard
 
 WORK = ".convert"  # in the folder of the set, until it is finished
 _DETAIL = 400  # characters: a path or a text in it may be long
@@ -162,7 +162,7 @@ def _records(job: Job, where: str, row: Any) -> Iterator[dict[str, Any] | Droppe
 
 
 def _record(job: Job, item: Preference, where: str) -> dict[str, Any]:
-    """Return the row of :data:`r1reward.data.shards.SCHEMA`."""
+    """Return the row of :data:`r1reward.store.shards.SCHEMA`."""
     if item.chosen.strip() == item.rejected.strip():
         raise SourceError("equal", "the better and the worse answer are the same")
     row = {"question": item.question, "source": item.source}

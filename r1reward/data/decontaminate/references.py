@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from r1reward.core.errors import UserError
 from r1reward.core.media import ImageError, frames, open_image
 from r1reward.core.record import Media
 from r1reward.data.decontaminate.images import ImageIndex, pixels_digest
@@ -19,7 +20,7 @@ from r1reward.store.files import write_text
 ITEMS, PICTURES = "items.json", "pictures.json"
 
 
-class UnusableReferenceError(ValueError):
+class UnusableReferenceError(UserError):
     """A benchmark whose images cannot be indexed, with what to change."""
 
 

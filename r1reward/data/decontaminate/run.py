@@ -15,14 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from r1reward.config.compose import flatten
+from r1reward.config.tree import flatten
+from r1reward.core.errors import UserError
 from r1reward.core.rows import RowError, Unit, cut, files_of
 from r1reward.data.decontaminate.match import Rules, screen_of
 from r1reward.data.decontaminate.references import Reference, index_references
 from r1reward.data.decontaminate.unit import Job, Part, clean_unit, cleaned_unit
-from r1reward.data.shards import read_manifest, write_manifest
 from r1reward.data.workers import in_order
 from r1reward.store.files import holding, replacing, write_text
+from r1reward.store.shards import read_manifest, write_manifest
 
 DROPPED = "dropped.jsonl"
 _WORK = ".decontaminate"
@@ -32,7 +33,7 @@ References = Callable[[], Iterable[Reference]]
 Tick = Callable[[str], None]  # told what is being done, and how much of it is
 
 
-class DecontaminateError(ValueError):
+class DecontaminateError(UserError):
     """A training set that cannot be cleaned, with what to change."""
 
 

@@ -12,9 +12,9 @@ from r1reward.core.media import ImageError
 from r1reward.core.record import Record, RecordError, record_of
 from r1reward.core.rows import Row, RowError, Unit, read_unit
 from r1reward.data.decontaminate.match import Match, Rules, screen_of
-from r1reward.data.shards import Shard, write_shard
 from r1reward.data.validate.repair import shard_row
 from r1reward.store.files import replacing, write_text
+from r1reward.store.shards import Shard, write_shard
 
 Counts = Counter[tuple[str, str]]
 

@@ -42,9 +42,9 @@ from r1reward.data.mix.select import (
     select,
     split,
 )
-from r1reward.data.shards import Shard, write_manifest, write_shard
 from r1reward.data.workers import in_order
 from r1reward.store.files import holding, replacing, write_text
+from r1reward.store.shards import Shard, write_manifest, write_shard
 
 Tick = Callable[[str], None]  # is told what is being done
 _T = TypeVar("_T")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from r1reward.core.errors import UserError
 from r1reward.data.mix.keys import UNKNOWN, UNSOLVED, Array, Fate, Keys, fates
 
 _LARGE = 0.2  # of the smallest part: a group that spoils its size
@@ -21,7 +22,7 @@ _STOCK = (
 )
 
 
-class MixError(ValueError):
+class MixError(UserError):
     """A mix that cannot be made, with what to change."""
 
 

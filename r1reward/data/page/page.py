@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from r1reward.core.intervals import wilson_interval
 from r1reward.data.mix.keys import UNKNOWN, UNSOLVED
 from r1reward.data.page.survey import Survey
-from r1reward.data.shards import read_manifest
 from r1reward.data.validate.rows import UNDETERMINED
 from r1reward.pages.html import PALETTE, drawing, render, svg
+from r1reward.store.shards import read_manifest
 
 Array = NDArray[Any]
 _CERTAIN = 0.999  # of an imbalance that is worth a warning: there may be many sources

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError, UserError
 from r1reward.core.media import ImageError, _data, locate
 from r1reward.core.record import RecordError, _image_uri
 from r1reward.core.rows import Row
@@ -19,7 +19,7 @@ Pairing = Literal["all", "best_worst"]
 _PLACEHOLDER = "<image>"
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """Why a row, or a part of it, is no preference.
 
     Attributes:

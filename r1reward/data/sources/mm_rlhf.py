@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from r1reward.config.compose import ConfigError
+from r1reward.core.errors import ConfigError
 from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
     Attachment,

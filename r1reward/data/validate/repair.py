@@ -13,11 +13,11 @@ from typing import Any
 
 from r1reward.core.record import Media, Record
 from r1reward.core.rows import Row, RowError, Unit, read_unit
-from r1reward.data.shards import Shard, read_manifest, write_manifest, write_shard
 from r1reward.data.validate.findings import Finding
 from r1reward.data.validate.run import Part, ValidationError
 from r1reward.data.workers import in_order
 from r1reward.store.files import replacing
+from r1reward.store.shards import Shard, read_manifest, write_manifest, write_shard
 
 QUARANTINE = "quarantine.jsonl"
 _UNITS = 8  # of a shard

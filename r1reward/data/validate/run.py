@@ -11,12 +11,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from r1reward.core.errors import UserError
 from r1reward.core.rows import RowError, Unit, cut, files_of
-from r1reward.data.shards import media_folder
 from r1reward.data.validate.duplicates import NearDuplicates, repeated
 from r1reward.data.validate.findings import Finding
 from r1reward.data.validate.rows import Rules, UnitReport, check_unit
 from r1reward.data.workers import in_order
+from r1reward.store.shards import media_folder
 
 # A fair coin gives labels as unequal as those that are reported in one data set of ten thousand.
 CHANCE = 1e-4
@@ -26,7 +27,7 @@ _UNIT_ROWS = 512  # few: images are slow, and messages come when a unit is done
 _T = TypeVar("_T")
 
 
-class ValidationError(ValueError):
+class ValidationError(UserError):
     """Data that cannot be checked at all, with what to change."""
 
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from r1reward.config.compose import ConfigError
 from r1reward.consistency.base import Agreement
+from r1reward.core.errors import ConfigError
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.machine.gpus import ask
 from r1reward.plan.hardware import GIB, hardware_here

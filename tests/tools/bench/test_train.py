@@ -2,7 +2,8 @@
 
 import pytest
 
-from r1reward.config.compose import ConfigError, compose_config
+from r1reward.config.compose import compose_config
+from r1reward.core.errors import ConfigError
 from r1reward.tools.bench.train import figures, table, train, trivial_reward
 
 

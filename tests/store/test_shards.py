@@ -14,8 +14,8 @@ from datasets import load_dataset
 
 from r1reward.config.compose import REPO
 from r1reward.core.record import Media, Record, read_records
-from r1reward.data import shards
-from r1reward.data.shards import (
+from r1reward.store import shards
+from r1reward.store.shards import (
     SCHEMA,
     Shard,
     media_folder,

@@ -1,0 +1,43 @@
+"""The live line of anything that asks a judge many prompts."""
+
+from typing import Protocol
+
+from rich.console import Console
+
+from r1reward.machine.console import Live
+
+
+class Watched(Protocol):
+    """What a ticker reads of an evaluation."""
+
+    asked: int
+    reused: int
+    done: float
+    faults: list[dict[str, object]]
+
+
+class Ticker(Live):
+    """How far an evaluation is; call it now and then."""
+
+    def __init__(self, console: Console, watched: Watched, items: int) -> None:
+        super().__init__(console)
+        self._watched, self._items = watched, items
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self.say(self._text())
+
+    def tick(self) -> None:
+        """Show it."""
+        self(self._text())
+
+    def _text(self) -> str:
+        watched = self._watched
+        rate = watched.asked / max(self.seconds, 1e-9)
+        parts = [f"{watched.done:.0f}/{self._items} items"]
+        parts.append(f"{watched.asked} answers ({rate:.1f}/s)")
+        if watched.reused:
+            parts.append(f"{watched.reused} from the journal")
+        if watched.faults:
+            parts.append(f"{len(watched.faults)} failed")
+        return ", ".join(parts)
