@@ -27,7 +27,7 @@ def info(arrived=0.0, wait=0.0, *, acc=1.0, consistency=0.0, failure="", checked
         "checked": float(checked),
         "consistency_failure": float(failure != ""),
         "consistency_failure_kind": failure,
-        **{f"judge_{name}": amount for name, amount in amounts.items()},
+        **{f"consistency_{name}": amount for name, amount in amounts.items()},
     }
 
 

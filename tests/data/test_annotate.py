@@ -444,7 +444,7 @@ def test_the_papers_preset_is_greedy_three_times_and_says_what_that_means(
 
 def test_a_greedy_local_judge_is_warned_of() -> None:
     register_resolvers()
-    with initialize_config_dir(str(CONF / "eval"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("annotate", ["judge=hf", "preset=paper"])
     OmegaConf.resolve(config)
     preset = Preset(**config.preset)

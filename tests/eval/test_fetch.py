@@ -461,7 +461,7 @@ def test_what_comes_with_the_repository_needs_nothing(run) -> None:
     before = set(below(photos))
     status, out, err = run("http://127.0.0.1:1", photos, "photos")
     assert (status, err) == (0, "")
-    assert "nothing to download. It comes with the repository" in out
+    assert "nothing to download. It comes with the package" in out
     assert (cells(out, "rows"), cells(out, "official/tool")) == ([204], [46])
     assert set(below(photos)) == before
 

@@ -15,7 +15,7 @@ from r1reward.core.record import Record
 from r1reward.judge.item import Item
 from r1reward.judge.protocol import Protocol, ProtocolError
 
-CONF = REPO / "conf" / "eval"
+CONF = REPO / "conf"
 BENCHMARKS = sorted(path.stem for path in (CONF / "benchmark").glob("*.yaml"))
 PRESETS = sorted(path.stem for path in (CONF / "protocol").glob("*.yaml"))
 PLAIN = Protocol(

@@ -383,7 +383,7 @@ def test_a_judge_that_is_asked_has_its_part(browser, tmp_path) -> None:
             consistency__calls=6.0,
         )  # fmt: skip
     page = browser.open(run.report())
-    assert headings(page) == ["Check", "Configuration"]
+    assert headings(page) == ["Consistency", "Configuration"]
     assert labels(page) == [
         "Latency: median 0.5 to 0.5, 95th percentile 2 to 4",
         "Failures: failures 25 to 25",

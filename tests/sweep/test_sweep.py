@@ -171,7 +171,7 @@ def test_a_grid_runs_once_and_is_summarised(toy) -> None:
     assert {job["state"] for job in jobs.values()} == {"finished"}
     assert jobs["stablereinforce", "1"]["values"] == [0.84]
     assert jobs["grpo", "0"]["values"] == [0.70]
-    winner = "python -m toy_train experiment=stablereinforce run.seed=1"
+    winner = "python -m support.toy_train experiment=stablereinforce run.seed=1"
     assert winner in said
     assert winner in (toy.folder / "summary.html").read_text()
     # two seeds: mean +- 12.706 * deviation / sqrt(2); of 80 and 84 the deviation is sqrt(8)
@@ -285,7 +285,7 @@ def test_the_command_of_a_person(toy) -> None:
         ["run.seed=0", "data.steps=3"],
         ["run.seed=1", "data.steps=3"],
     ]
-    _, *rest = shlex.split(said.partition("python -m toy_train")[2].splitlines()[0])
+    _, *rest = shlex.split(said.partition("python -m support.toy_train")[2].splitlines()[0])
     assert rest == ["data.steps=3"]
 
 
