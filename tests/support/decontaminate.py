@@ -1,0 +1,43 @@
+"""Records, photos and files that tests of decontamination are made of."""
+
+import json
+
+from PIL import Image
+
+from r1reward.config.compose import REPO
+from r1reward.core.record import Media, Record
+from r1reward.data.decontaminate.match import Rules
+
+PHOTOS = REPO / "recipes" / "photos"
+SPLITS = {
+    name: [json.loads(line) for line in (PHOTOS / f"{name}.jsonl").read_text().splitlines()]
+    for name in ("train", "test")
+}
+RULES = Rules("either", True, 0.9, 0.6, 50, 3)
+LONG = "Which of the three wooden ladders behind the old windmill is the longest, and why?"
+STOCK = "Describe this image in detail."
+
+
+def record(question=STOCK, *uris, kind="image", **fields):
+    media = tuple(Media(kind, str(uri)) for uri in uris)
+    values = {"responses": ("Yes.", "No."), "label": 1, "source": "test"} | fields
+    return Record(question=question, media=media, **values)
+
+
+def small(split, count):
+    """Return rows about different photos, of those that are quickly written."""
+    found = {}
+    for row in SPLITS[split]:
+        uri = row["media"][0]["uri"]
+        if max(Image.open(PHOTOS / uri).size) <= 320:
+            found.setdefault(uri, row)
+    return list(found.values())[:count]
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,120 @@
+"""Run directories written by hand, and a report as a browser shows it."""
+
+import json
+
+from omegaconf import OmegaConf
+from PIL import Image
+
+from r1reward.config.compose import compose_config
+from r1reward.core.record import read_records
+from r1reward.report.run_page import write_report
+from r1reward.store.rundir import RunDir
+
+START = 1_800_000_000.0  # 15 January 2027, 08:00 UTC
+HOSTILE = (
+    "</script><script>document.title = 'owned'</script>"
+    "<img src='http://127.0.0.1:9/pixel' onerror=\"document.title = 'owned'\">"
+)
+OVERRIDES = ("experiment=no_filter", "cluster=cpu", "logging=local", "data.steps=6")
+# 24 pairs; the first model is right on the first 12, the last on all but the first two.
+PAIRS = 24
+RIGHT = {0: set(range(12)), 6: set(range(2, PAIRS))}
+
+
+def rows_of_pairs(number=PAIRS):
+    return [
+        {
+            "question": f"Question {n}? {HOSTILE if n == 0 else ''}",
+            "responses": [f"One {n}.", f"Two {n}."],
+            "label": 1 + n % 2,
+            "media": [{"kind": "image", "uri": "photo.png" if n else "gone.png"}],
+            "source": "even" if n % 2 == 0 else "odd",
+        }
+        for n in range(number)
+    ]
+
+
+def jsonl(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+class Run:
+    """A run directory and its data, written by hand."""
+
+    def __init__(self, root, *overrides):
+        self.root, self.data = root / "20270115-080000", root / "data.jsonl"
+        self.dir = RunDir(self.root)
+        self.root.mkdir(parents=True)
+        jsonl(self.data, rows_of_pairs())
+        Image.new("RGB", (640, 480), "red").save(root / "photo.png")
+        self.overrides = [*OVERRIDES, f"data.val_files={self.data}", *overrides]
+        config = compose_config([*self.overrides, f"data.media_root={root}"])
+        config.run.dir, config.run.name = str(self.root), "no_filter"
+        OmegaConf.resolve(config)
+        OmegaConf.save(config, self.root / "config.yaml")
+
+    def append(self, *rows):
+        with open(self.dir.journal, "a") as file:
+            for seconds, kind, fields in rows:
+                file.write(json.dumps({"time": START + seconds, "kind": kind, **fields}) + "\n")
+
+    def started(self, seconds, resumed_from=0, **fields):
+        command = ["/somewhere/r1reward/train.py", *self.overrides]
+        fields |= {"command": command, "resumed_from": resumed_from, "started": START + seconds}
+        self.append((seconds + 5, "event", {"event": "started", **fields}))
+
+    def step(self, seconds, number, **metrics):
+        metrics = {name.replace("__", "/"): value for name, value in metrics.items()}
+        self.append((seconds, "train", {"step": number, "metrics": metrics}))
+
+    def validated(self, seconds, number, correct, n=PAIRS):
+        counts = {"n": n, "correct": correct, "formatted": n, "consistent": n // 2}
+        self.append((seconds, "validation", {"step": number, "metrics": {}, **counts}))
+
+    def answers(self, step, right, record_uid=True, said="", number=PAIRS):
+        dump = []
+        for place, record in enumerate(read_records(self.data)):
+            choice = record.label if place in right else 3 - record.label
+            text = f"<think>It is {place} at {step}. {said}</think><answer>{choice}</answer>"
+            dump.append(
+                {"input": "", "output": text, "acc": float(place in right), "uid": "random"}
+            )
+            if record_uid:
+                dump[-1]["record_uid"] = record.uid
+        # The order of a dump is that of random names.
+        jsonl(self.root / "validations" / f"{step}.jsonl", dump[step:] + dump[:step])
+
+    def report(self):
+        write_report(self.dir)
+        return self.dir.report
+
+
+def texts(page, selector):
+    script = (
+        f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.innerText.trim())"
+    )
+    return page.evaluate(script)
+
+
+def table(page, selector):
+    return page.evaluate(
+        f"[...document.querySelector({json.dumps(selector)}).rows]"
+        ".map((r) => [...r.cells].map((c) => c.textContent.trim()))"
+    )
+
+
+def cards(page):
+    names, values = texts(page, ".card span:first-child"), texts(page, ".card b")
+    notes = texts(page, ".card span:last-child")
+    return {n: (v, note) for n, v, note in zip(names, values, notes, strict=True)}
+
+
+def labels(page):
+    return page.evaluate(
+        "[...document.querySelectorAll('svg')].map((e) => e.getAttribute('aria-label'))"
+    )
+
+
+def headings(page):
+    return texts(page, "h2")
