@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import settings
+from support.chromium import Chromium
 
 from r1reward.config.compose import REPO, compose_config
 
@@ -26,3 +27,10 @@ def config():
     composed = compose_config(["cluster=cpu", "consistency=rule", "logging=local"])
     OmegaConf.resolve(composed)
     return composed
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A browser that shows pages; without one, the test is skipped."""
+    with Chromium() as browser:
+        yield browser

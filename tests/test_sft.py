@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 from qwen_vl_utils import process_vision_info
 from support import wandb_file
+from support.waiting import wait_for
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from r1reward.config.compose import REPO
@@ -80,13 +80,6 @@ def scratch_of(root) -> Path:
     return Path(directory)
 
 
-def wait_for(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
 def only_run(root: Path) -> RunDir:
     (directory,) = (root / "cold_start").iterdir()
     return RunDir(directory)
@@ -105,15 +98,15 @@ def killed_and_resumed(root: Path, save_every: int) -> RunDir:
             stderr=screen,
             start_new_session=True,
         )
-        wait_for(lambda: killed.poll() is not None or (root / "cold_start").is_dir(), 120)
+        wait_for(lambda: killed.poll() is not None or (root / "cold_start").is_dir())
         run = only_run(root)
-        wait_for(lambda: killed.poll() is not None or run.latest_step() == save_every, 600)
+        wait_for(lambda: killed.poll() is not None or run.latest_step() == save_every)
         scratch = scratch_of(root)
         assert scratch.is_dir()
         os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    wait_for(lambda: not processes(root), 60)  # what a killed run leaves is gone
-    wait_for(lambda: not scratch.exists(), 60)
+    wait_for(lambda: not processes(root))  # what a killed run leaves is gone
+    wait_for(lambda: not scratch.exists())
     assert not run.finished()
     before = list(run.rows())
     done = subprocess.run(
@@ -122,7 +115,6 @@ def killed_and_resumed(root: Path, save_every: int) -> RunDir:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=840,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(run.rows())[: len(before)] == before  # the journal is continued

@@ -20,8 +20,8 @@ from support.training import (
     leftovers,
     only_run,
     run,
-    wait_for,
 )
+from support.waiting import wait_for
 
 from r1reward.config.compose import REPO
 from r1reward.core.record import read_records
@@ -41,16 +41,16 @@ def trained(tmp_path_factory) -> RunDir:
             stderr=screen,
             start_new_session=True,
         )
-        wait_for(lambda: killed.poll() is not None or (root / "stablereinforce").is_dir(), 60)
+        wait_for(lambda: killed.poll() is not None or (root / "stablereinforce").is_dir())
         this = only_run(root)
-        wait_for(lambda: killed.poll() is not None or this.latest_step() == 1, 600)
+        wait_for(lambda: killed.poll() is not None or this.latest_step() == 1)
         os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not this.finished()
-    wait_for(lambda: leftovers() <= before, 60)  # what a killed run leaves is gone
+    wait_for(lambda: leftovers() <= before)  # what a killed run leaves is gone
     first = list(this.rows("train"))
     run(f"run.root={root}", "resume=auto")
-    wait_for(lambda: leftovers() <= before, 60)
+    wait_for(lambda: leftovers() <= before)
     assert list(this.rows("train"))[: len(first)] == first  # the journal is continued
     return only_run(root)
 

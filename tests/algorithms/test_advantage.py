@@ -322,4 +322,4 @@ def test_package_imports_neither_torch_nor_verl_until_discover():
         "a.discover()\n"
         "assert 'r1reward.algorithms.stable_reinforce' in seen, seen\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)

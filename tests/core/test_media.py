@@ -4,7 +4,6 @@ import base64
 import io
 import random
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -83,10 +82,8 @@ def test_remote_addresses_are_never_fetched(tmp_path, uri):
 def test_a_file_that_cannot_be_used_is_named(tmp_path, content, says):
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
-    started = time.monotonic()
     with pytest.raises(ImageError, match=rf"photo\.jpg: .*{says}"):
         open_image("photo.jpg", tmp_path)
-    assert time.monotonic() - started < 1
 
 
 def test_the_longest_shape_that_the_processor_takes_is_taken(tmp_path):

@@ -1,7 +1,6 @@
 """What a response decided: a table by hand, hostile texts, and properties."""
 
 import re
-import time
 
 import pytest
 from hypothesis import example, given
@@ -99,6 +98,7 @@ def test_a_response_cut_at_any_point_decides_nothing(end):
     assert parse_verdict(FORMATTED[:end]) == ParseFailure(expected, FORMATTED[:end])
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "unit",
     [
@@ -110,11 +110,8 @@ def test_a_response_cut_at_any_point_decides_nothing(end):
     "frame", ["{}", "<think>{}", "<think>{}</think><answer>1</answer>", "<answer>{}1{}</answer>{}x"]
 )
 def test_huge_texts_take_linear_time(frame, unit):
-    """Two megabytes: what grows with the square of the length takes minutes."""
-    text = frame.replace("{}", unit * (2_000_000 // len(unit)))
-    started = time.monotonic()
-    parse_verdict(text)
-    assert time.monotonic() - started < 2
+    """Two megabytes take some hundredths of a second; in quadratic time, a quarter of an hour."""
+    parse_verdict(frame.replace("{}", unit * (2_000_000 // len(unit))))
 
 
 PIECES = ["<think>", "</think>", "<answer>", "</answer>", "1", "2", "12", " ", "\n", "<", ">", "１"]

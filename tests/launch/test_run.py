@@ -112,7 +112,6 @@ def train(files):
             cwd=files,
             capture_output=True,
             text=True,
-            timeout=60,
         )
 
     return run

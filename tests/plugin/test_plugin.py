@@ -37,7 +37,7 @@ def cluster(tmp_path_factory):
 
 
 def test_a_ray_worker_has_everything_registered(cluster) -> None:
-    found = ray.get(ray.remote(registries).remote(), timeout=300)
+    found = ray.get(ray.remote(registries).remote())
     assert "stable_reinforce" in found["advantage"]
     assert "stable_reinforce" in found["loss"]
     assert "r1_reward" in found["reward"]

@@ -111,7 +111,7 @@ def test_plain_loop_makes_the_update_that_verl_makes(variant, start, tmp_path):
     )
     script = REPO / "tests" / "support" / "verl_update.py"
     command = [sys.executable, str(script), str(tmp_path / "in.pt"), str(tmp_path / "out.pt")]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     theirs = torch.load(tmp_path / "out.pt", weights_only=False)
 

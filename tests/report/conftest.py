@@ -1,11 +1,10 @@
 """A run that ends well, and its report in a browser."""
 
 import pytest
-from support.chromium import Chromium
 from support.run_page import HOSTILE, RIGHT, Run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def full(tmp_path_factory):
     """A run that ends well, with two steps whose gradient is broken."""
     run = Run(tmp_path_factory.mktemp("full"))
@@ -28,12 +27,6 @@ def full(tmp_path_factory):
     run.answers(6, RIGHT[6], said=HOSTILE)
     run.report()
     return run
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -153,8 +153,14 @@ def test_the_rule_judge_is_not_talked_into_consistency(score, config, reasoning)
     assert (info["checked"], info["consistency_failure"]) == (1.0, 0.0)
 
 
-def test_long_and_broken_responses_are_read_in_time(score):
-    for response in ("<answer>" * 3000, "<think>" * 3000, "</answer>" * 3000 + GOOD):
-        info = score(response, 2)
-        assert info["consistency_wait"] < 1.0
-        assert info["final"] in (0.0, 1.5)
+@pytest.mark.parametrize(
+    ("response", "final"),
+    [
+        ("<answer>" * 3000, 0.0),
+        ("<think>" * 3000, 0.0),
+        ("</answer>" * 3000 + GOOD, 1.5),  # an answer, but not in the format
+    ],
+)
+def test_long_and_broken_responses_are_read(score, response, final):
+    """That this takes linear time is tested where they are parsed: tests/core/test_verdict.py."""
+    assert score(response, 2)["final"] == final

@@ -58,8 +58,8 @@ def printed_row(out, name):
 
 def remote(endpoint, *overrides):
     prices = ["judge.input_price=20", "judge.output_price=200"]
-    where = ["judge.model=expert", f"judge.base_url={endpoint.url}", "judge.request_s=5"]
-    return ["judge=openai", *where, "judge.deadline_s=30", *prices, *overrides]
+    where = ["judge.model=expert", f"judge.base_url={endpoint.url}"]
+    return ["judge=openai", *where, *prices, *overrides]
 
 
 RIGHT, WRONG = says(2, "B is it."), says(1, "A is it.")  # of records with label 2

@@ -12,15 +12,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import HANG, wait_for
 from websockets.sync.client import connect
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_START, _ANSWER = 60, 60  # seconds, on a busy machine
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
@@ -91,8 +90,8 @@ class Page:
             self._errors.append(what["entry"]["text"])
 
     def _settle(self) -> None:
-        """Wait until what the page has begun can have been heard of."""
-        self.evaluate("new Promise((done) => setTimeout(done, 100))")
+        """Wait until the page has nothing to do: what it began has then been heard of."""
+        self.evaluate("new Promise((done) => requestIdleCallback(() => done()))")
 
 
 class Chromium:
@@ -113,7 +112,7 @@ class Chromium:
             )  # fmt: skip
             stack.callback(self._end)
             self._socket = stack.enter_context(
-                connect(self._address(Path(folder)), max_size=None, open_timeout=_ANSWER)
+                connect(self._address(Path(folder)), max_size=None, open_timeout=HANG)
             )
             self._stack = stack.pop_all()
         return self
@@ -148,22 +147,22 @@ class Chromium:
         return answer["result"]
 
     def _hear(self) -> dict[str, Any]:
-        message = json.loads(self._socket.recv(timeout=_ANSWER))
+        message = json.loads(self._socket.recv(timeout=HANG))
         if "method" in message and (page := self._pages.get(message.get("sessionId"))):
             page.heard(message["method"], message["params"])
         return message
 
     def _address(self, folder: Path) -> str:
         """Return where the browser listens, which it writes down once it does."""
-        end = time.monotonic() + _START
-        while time.monotonic() < end:
-            with contextlib.suppress(FileNotFoundError):
-                lines = (folder / "DevToolsActivePort").read_text().split()
-                if len(lines) == 2:
-                    return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
-            assert self._process.poll() is None, "Chromium ended at once"
-            time.sleep(0.05)
-        raise AssertionError(f"Chromium does not listen after {_START} s")
+        file = folder / "DevToolsActivePort"
+
+        def written() -> list[str]:
+            return file.read_text().split() if file.exists() else []
+
+        wait_for(lambda: len(written()) == 2 or self._process.poll() is not None)
+        assert self._process.poll() is None, "Chromium ended at once"
+        port, path = written()
+        return f"ws://127.0.0.1:{port}{path}"
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -25,7 +24,7 @@ class Server(ThreadingHTTPServer):
         self.data_sets, self.raw = {}, {}
         self.damaged = {}  # path -> what arrives in its place
         self.cut = {}  # path -> after how many bytes the connection breaks, once
-        self.pause = 0.0  # seconds between blocks
+        self.held = {}  # path -> event: its second half is sent once that is set
         self.gone = set()  # repos that may not be read
         self.gets, self.headers = [], []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -110,12 +109,13 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": commit, "ETag": f'"{etag}"'}
         if body:
             self.server.gets.append(path)
-        self.send(200, content, headers, self.server.cut.pop(path, None) if body else None)
+        cut = self.server.cut.pop(path, None) if body else None
+        self.send(200, content, headers, cut, self.server.held.get(path))
 
     def refuse(self, status, code):
         self.send(status, b"", {"X-Error-Code": code, "X-Error-Message": "no"})
 
-    def send(self, status, content, headers, cut=None):
+    def send(self, status, content, headers, cut=None, held=None):
         self.send_response(status)
         for key, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(key, value)
@@ -128,6 +128,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(2)
             return
-        for start in range(0, len(content), 65536):
-            self.wfile.write(content[start : start + 65536])
-            time.sleep(self.server.pause)
+        half = len(content) // 2
+        self.wfile.write(content[:half])
+        if held is not None:
+            self.wfile.flush()
+            held.wait()
+        self.wfile.write(content[half:])

@@ -23,7 +23,6 @@ def lines(script: str, plugins: str, *arguments: Path | str) -> list[str]:
         env={**os.environ, "VERL_USE_EXTERNAL_PLUGINS": plugins},
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

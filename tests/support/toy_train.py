@@ -42,10 +42,10 @@ def job(overrides: list[str]) -> int:
     if wanted == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if wanted == "wait":
-        run.checkpoints.mkdir(exist_ok=True)
-        (run.checkpoints / "latest_checkpointed_iteration.txt").write_text("5")
         try:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
+            run.checkpoints.mkdir(exist_ok=True)
+            (run.checkpoints / "latest_checkpointed_iteration.txt").write_text("5")
             while True:
                 time.sleep(0.1)
         except KeyboardInterrupt:

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from r1reward.config.compose import REPO
@@ -41,7 +39,6 @@ def run(*overrides: str) -> str:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=840,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -57,10 +54,3 @@ def leftovers() -> set[str]:
 def only_run(root: Path) -> RunDir:
     (directory,) = (root / "stablereinforce").iterdir()
     return RunDir(directory)
-
-
-def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.2)

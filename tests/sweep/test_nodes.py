@@ -4,13 +4,13 @@ import json
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from support.training import SMALL, leftovers, wait_for
+from support.training import SMALL, leftovers
+from support.waiting import HANG, wait_for
 
 from r1reward.config.compose import CONF, REPO, register_resolvers
 from r1reward.store.rundir import RunDir
@@ -20,7 +20,7 @@ NODE = """
 import json, os, subprocess, sys
 from pathlib import Path
 from r1reward.sweep import nodes
-nodes._PATIENCE = 120.0
+nodes._PATIENCE = 1800.0  # longer than the tests wait
 folder, rank, count, allocation = Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4]
 def ask(**changed):
     code = (
@@ -60,7 +60,7 @@ def test_two_nodes_are_one_cluster_until_the_run_is_over(tmp_path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(stale))
     both = [node(tmp_path, rank, 2) for rank in (1, 0)]
     for one in both:
-        _, errors = one.communicate(timeout=300)
+        _, errors = one.communicate(timeout=HANG)
         assert one.returncode == 0, errors
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert seen["alive"] == 2
@@ -68,16 +68,15 @@ def test_two_nodes_are_one_cluster_until_the_run_is_over(tmp_path) -> None:
     assert stat.S_IMODE(seen["mode"]) == 0o600  # it holds the token,
     assert seen["stranger"] != 0  # without which nobody gets in
     assert not (tmp_path / "cluster.json").exists()
-    wait_for(lambda: leftovers() <= before, 60)
+    wait_for(lambda: leftovers() <= before)
 
 
 def test_a_head_that_cannot_start_says_where_to_read_why(tmp_path) -> None:
-    head, began = node(tmp_path, 0, 2, "1.0", "--no-such-option"), time.monotonic()
-    _, errors = head.communicate(timeout=120)
+    head = node(tmp_path, 0, 2, "1.0", "--no-such-option")
+    _, errors = head.communicate(timeout=HANG)  # it does not wait for the other node
     assert head.returncode == 1
     assert f"{tmp_path}/ray-0.txt says why" in errors
     assert "--no-such-option" in (tmp_path / "ray-0.txt").read_text()
-    assert time.monotonic() - began < 100
 
 
 @pytest.mark.parametrize(

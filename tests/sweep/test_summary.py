@@ -191,7 +191,6 @@ def test_the_summary_again_by_command(manifest, tmp_path) -> None:
             [sys.executable, "-m", "r1reward.tools.sweep_summary", str(folder)],
             capture_output=True,
             text=True,
-            timeout=60,
         )
 
     manifest.write(tmp_path)

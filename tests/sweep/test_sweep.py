@@ -11,12 +11,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from support.waiting import HANG, wait_for, waits_for_lock
 
 from r1reward.config.compose import CONF, REPO, compose_config, groups, sweep_dir
 from r1reward.sweep.job import Job, State
@@ -108,7 +108,7 @@ class Toy:
 
 def end(process: subprocess.Popen) -> tuple[int, str, str]:
     """Exit status and what was said on either output."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG)
     return process.returncode, out, err
 
 
@@ -209,13 +209,6 @@ def test_a_failed_run_is_shown_and_tried_again_only_when_asked(toy) -> None:
     assert set(states.values()) == {"finished"}
 
 
-def wait_for(condition, seconds=60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_sweep_that_is_killed_goes_on_where_it_was(toy, number) -> None:
     toy.want("stablereinforce-1", "wait")
@@ -251,8 +244,8 @@ def test_a_run_and_a_sweep_have_one_process_at_a_time(toy) -> None:
         assert f"{toy.folder}: another process runs this sweep" in wrong
         (folder,) = (path.parents[1] for path in toy.folder.glob("*/checkpoints/latest*"))
         again = toy.process([sys.executable, "-m", "r1reward.sweep.worker", str(folder)])
-        with pytest.raises(subprocess.TimeoutExpired):
-            again.communicate(timeout=2)  # it waits for the first
+        wait_for(lambda: waits_for_lock(again.pid) or again.poll() is not None)
+        assert again.poll() is None
         again.kill()
         again.communicate()
     finally:

@@ -1,12 +1,13 @@
 """The command: its output, its errors, and a kill."""
 
+import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from support.convert import COMMAND, PHOTOS, files_of, pair, run, write
+from support.waiting import ended, wait_for
 
 from r1reward.config.compose import REPO
 from r1reward.data.convert.unit import Job
@@ -16,26 +17,26 @@ from r1reward.store.shards import read_manifest
 
 def test_a_killed_command_loses_nothing_and_leaves_no_process(tmp_path):
     """SIGKILL in the middle of a real run with two workers, then the same command again."""
-    write(tmp_path / "in" / "a.jsonl", map(pair, range(20_000)))
-    out = tmp_path / "out"
+    write(tmp_path / "in" / "a.jsonl", map(pair, range(3000)))
+    out, gate = tmp_path / "out", tmp_path / "gate"
     arguments = [f"source.root={tmp_path}/in", f"out={out}", "shard_rows=50", "workers=2"]
-    running = subprocess.Popen([*COMMAND, *arguments], cwd=REPO, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(out.glob("*.parquet"))) < 20:
-        assert running.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    arguments += ["source._target_=support.gated_source.Gated"]
+    environment = {"PYTHONPATH": str(REPO / "tests"), "GATE": f"2000 {gate}"}
+    options = {"cwd": REPO, "env": os.environ | environment, "stdout": subprocess.DEVNULL}
+    running = subprocess.Popen([*COMMAND, *arguments], **options)
+    wait_for(lambda: running.poll() is not None or len(list(out.glob("*.parquet"))) >= 20)
     workers = children_of(running.pid)
     assert len(workers) >= 2
     running.send_signal(signal.SIGKILL)
     running.wait()
     for worker in workers:
-        wait_for_end(worker)
+        wait_for(lambda pid=worker: ended(pid))
     kept = {path: path.stat().st_mtime_ns for path in out.glob("part-*.parquet")}
-    assert 20 <= len(kept) < 400
+    assert 20 <= len(kept) <= 40
     remembered = len(list((out / ".convert").glob("*.json"))) - 1  # and the plan
     assert len(kept) - 2 <= remembered <= len(kept), "at most those at work are lost"
-    subprocess.run([*COMMAND, *arguments], cwd=REPO, check=True, stdout=subprocess.DEVNULL)
+    gate.touch()
+    subprocess.run([*COMMAND, *arguments], **options, check=True)
     again = sum(path.stat().st_mtime_ns != time for path, time in kept.items())
     assert again <= 2
     whole = tmp_path / "whole"
@@ -54,19 +55,6 @@ def test_a_killed_command_loses_nothing_and_leaves_no_process(tmp_path):
 
 def children_of(pid):
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def wait_for_end(pid):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        if state == "Z":  # ended; whoever adopted it has not looked yet
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"process {pid} outlives its parent")
 
 
 def command(*arguments):

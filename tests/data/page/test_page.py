@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from PIL import Image
-from support.chromium import Chromium
 
 from r1reward.config.compose import REPO
 from r1reward.core.rows import RowError
@@ -67,12 +66,6 @@ def folder(tmp_path_factory):
     shards = [write_shard(folder / f"part-{n}.parquet", ROWS[n::2]) for n in (0, 1)]
     write_manifest(folder, shards, command=f"made by {HOSTILE}")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 
 from rich.console import Console
 from support.fetch import SHARD, VLRB, below, cells, command
+from support.waiting import wait_for
 
 from r1reward.config.compose import REPO
 from r1reward.eval.download.hub import Hub
@@ -44,13 +45,10 @@ def test_a_killed_download_leaves_nothing_half_and_the_rerun_completes_it(
 ) -> None:
     root, big = tmp_path / "data", "images/large.bin"
     mmrlhf[big] = os.urandom(4_000_000)
-    hub.pause = 0.1  # the large one takes six seconds
+    hub.held[big] = threading.Event()
     overrides = command(hub, root, "mmrlhf_rewardbench")
     killed = subprocess.Popen([sys.executable, "-m", "r1reward.eval.fetch", *overrides], cwd=REPO)
-    deadline = time.monotonic() + 60
-    while big not in hub.gets or len(list(root.glob("images/*/*.png"))) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: big in hub.gets and len(list(root.glob("images/*/*.png"))) >= 5)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     whole = {name for name in below(root) if not name.startswith(".download/")}
@@ -59,7 +57,7 @@ def test_a_killed_download_leaves_nothing_half_and_the_rerun_completes_it(
         whole, True
     )
     assert big not in whole
-    hub.pause = 0.0
+    hub.held.pop(big).set()
     hub.gets.clear()
     assert run(hub, root, "mmrlhf_rewardbench")[0] == 0
     assert {name: file for name, file in below(root).items() if name != "download.json"} == mmrlhf

@@ -9,7 +9,6 @@ import textwrap
 from dataclasses import replace
 
 import pytest
-from support.chromium import Chromium
 
 from r1reward.config.compose import REPO
 from r1reward.eval.benchmarks.photos import Photos
@@ -74,12 +73,6 @@ def folder(tmp_path_factory):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "out"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Plan beside run: moments, lengths and peaks by hand; the plan for what occurred."""
 
-import time
+import threading
 
 import pytest
+from support.waiting import wait_for
 
 from r1reward.consistency.base import Agreement
 from r1reward.core.errors import ConfigError
@@ -150,11 +151,8 @@ def test_memory_is_read_until_the_block_ends(tmp_path, monkeypatch, request) -> 
     request.addfinalizer(ask.cache_clear)
     ask.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")  # another program has the fourth
+    threads = threading.enumerate()
     with watched(0.02) as samples:
-        deadline = time.time() + 10
-        while len(samples) < 4 and time.time() < deadline:
-            time.sleep(0.02)
-    read = len(samples)
+        wait_for(lambda: len(samples) >= 4)
+    assert threading.enumerate() == threads  # nobody reads on
     assert [one.bytes for one in samples[:2]] == [3 * 2**20, 5 * 2**20]
-    time.sleep(0.1)
-    assert len(samples) == read

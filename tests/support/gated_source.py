@@ -1,0 +1,25 @@
+"""A source that stops in the middle of its rows, for tests that kill the process that reads it.
+
+With ``tests`` in PYTHONPATH: ``source._target_=support.gated_source.Gated``.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from r1reward.data.sources.plain import Plain
+
+
+class Gated(Plain):
+    """Gives the rows from a number on only once a file exists.
+
+    The environment variable ``GATE`` is the number and the file. Rows are told by their question:
+    "Question 7?" is number 7.
+    """
+
+    def preferences(self, row):
+        first, gate = os.environ["GATE"].split(maxsplit=1)
+        number = int(row["question"].removeprefix("Question ").removesuffix("?"))
+        while number >= int(first) and not Path(gate).exists():
+            time.sleep(0.02)
+        return super().preferences(row)
