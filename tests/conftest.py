@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import sys
+from typing import NamedTuple
+
 import pytest
 from hypothesis import settings
 from support.chromium import Chromium
@@ -27,6 +30,31 @@ def config():
     composed = compose_config(["cluster=cpu", "consistency=rule", "logging=local"])
     OmegaConf.resolve(composed)
     return composed
+
+
+class Ended(NamedTuple):
+    """Exit status of a command, and what it printed on both outputs."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def invoke(monkeypatch, capfd):
+    """Run the ``main`` of a command in this process, with these arguments."""
+
+    def run(main, *arguments) -> Ended:
+        monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
+        capfd.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code
+        return Ended(status, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -16,20 +16,6 @@ from r1reward.plan.settings import split_overrides
 from r1reward.tools.plan import _rows, main
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Runs the command: exit status, what it prints, and its errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["plan", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return ended.value.code, printed.out, printed.err
-
-    return run
-
-
 def test_overrides_are_the_plans_or_trainings() -> None:
     given = ["hardware=h200", "cluster=gpu8", "work.images=2", "data.steps=3"]
     assert split_overrides(given) == (
@@ -50,14 +36,14 @@ def test_hardware_of_a_cluster_is_known() -> None:
     assert set(settings.hardware_of) == clusters
 
 
-def test_the_command_says_that_it_does_not_fit_and_what_to_change(cli) -> None:
-    status, printed, _ = cli("cluster=gpu1", *GPU8[1:])
+def test_the_command_says_that_it_does_not_fit_and_what_to_change(invoke) -> None:
+    status, printed, _ = invoke(main, "cluster=gpu1", *GPU8[1:])
     assert status == 1
     assert "does not fit: at most" in printed
     assert "+-15%" in printed
     advice = re.search(r'ARGS="(.*)"', printed)
     assert advice
-    status, printed, _ = cli("cluster=gpu1", *GPU8[1:], *shlex.split(advice[1]))
+    status, printed, _ = invoke(main, "cluster=gpu1", *GPU8[1:], *shlex.split(advice[1]))
     assert status == 0
     assert "\nfits: at most" in printed
 
@@ -71,8 +57,8 @@ def test_the_command_says_that_it_does_not_fit_and_what_to_change(cli) -> None:
         (("cluster=gpu8", "data.no_such=1"), "no_such"),
     ],
 )
-def test_unusable_input_is_one_message(cli, arguments, said) -> None:
-    status, _, told = cli(*arguments)
+def test_unusable_input_is_one_message(invoke, arguments, said) -> None:
+    status, _, told = invoke(main, *arguments)
     assert status == 2
     assert said in told
 

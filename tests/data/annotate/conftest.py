@@ -1,7 +1,5 @@
 """The command of annotation, and endpoints that it asks."""
 
-import sys
-
 import pytest
 from support.planned_endpoint import Endpoint
 
@@ -9,19 +7,13 @@ from r1reward.tools.annotate import main
 
 
 @pytest.fixture
-def command(monkeypatch, capfd):
-    """Run the command here; return its exit status, what it printed, and what it complained of."""
+def command(invoke):
+    """Run the command in this process, which ends with this status; return what it printed."""
 
     def run(*overrides, status=0):
-        monkeypatch.setattr(sys, "argv", ["annotate", *map(str, overrides)])
-        left = 0
-        try:
-            main()
-        except SystemExit as stopped:
-            left = stopped.code
-        printed = capfd.readouterr()
-        assert left == status, printed.out + printed.err
-        return printed
+        ended = invoke(main, *overrides)
+        assert ended.status == status, ended.out + ended.err
+        return ended
 
     return run
 

@@ -1,7 +1,6 @@
 """A training set with planted copies of a benchmark, and the command."""
 
 import shutil
-import sys
 
 import pytest
 from PIL import Image
@@ -18,7 +17,7 @@ def training(planted_set, tmp_path):
     return shutil.copytree(folder, tmp_path / "set"), planted
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def planted_set(tmp_path_factory):
     """The same, for all tests: they change nothing here."""
     folder = tmp_path_factory.mktemp("planted")
@@ -39,20 +38,13 @@ def planted_set(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(invoke):
     """Run the command; return its exit status, what it printed, and its error."""
 
     def command(source, out, *overrides):
         given = [f"input={source}", f"out={out}", "workers=1", *overrides]
         if not any(item.startswith("benchmarks=") for item in given):
             given.append("benchmarks=[photos]")
-        monkeypatch.setattr(sys, "argv", ["decontaminate", *given])
-        status = 0
-        try:
-            main()
-        except SystemExit as exited:
-            status = exited.code
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
+        return invoke(main, *given)
 
     return command

@@ -1,7 +1,6 @@
 """Data files to validate, and the command."""
 
 import json
-import sys
 
 import pytest
 from support.broken import encoded, photo
@@ -26,19 +25,13 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(invoke):
     """Run the command in this process; return its exit status and what it says of the rows."""
 
     def command(*arguments):
         arguments = [f"files={item}" if hasattr(item, "suffix") else item for item in arguments]
-        monkeypatch.setattr(sys, "argv", ["validate", "workers=1", *arguments])
-        try:
-            main()
-            status = 0
-        except SystemExit as exited:
-            status = exited.code
-        printed = capsys.readouterr()
-        lines = (printed.out + printed.err).splitlines()
-        return status, [line for line in lines if line.startswith(HEADS)]
+        ended = invoke(main, "workers=1", *arguments)
+        lines = (ended.out + ended.err).splitlines()
+        return ended.status, [line for line in lines if line.startswith(HEADS)]
 
     return command

@@ -1,6 +1,5 @@
 """A hub on loopback with the benchmarks, and the command that downloads from it."""
 
-import sys
 import threading
 
 import pytest
@@ -45,18 +44,6 @@ def mmrlhf(hub, tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(invoke):
     """Run the command in this process; return its exit status and what it said."""
-
-    def go(hub, root, name, *overrides):
-        monkeypatch.setattr(sys, "argv", ["fetch", *command(hub, root, name, *overrides)])
-        capsys.readouterr()
-        try:
-            fetch.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return go
+    return lambda hub, root, name, *more: invoke(fetch.main, *command(hub, root, name, *more))
