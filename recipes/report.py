@@ -1,6 +1,4 @@
-"""The page at the end of a recipe.
-
-    python -m r1reward.recipes.report +evaluations.NAME=DIR out=DIR
+"""Write one page about a recipe: ``r1reward recipe-report +evaluations.NAME=DIR out=DIR``.
 
 Evaluations side by side on every benchmark, with paired differences to the first of each, and the
 training runs between them. Everything is read from their folders.

@@ -281,7 +281,7 @@ def test_a_judge_that_fails_stops_training_with_a_checkpoint(stopped):
     message = " ".join(done.stdout.split())
     assert f"{failed:.0f} of the last {failed:.0f} agreements failed (100%): " in message
     assert "At most 20% of 8 may." in message
-    assert f"continue with: RESUME={run.root}" in message
+    assert f"continue with: resume={run.root}" in message
     assert run.latest_step() == 1
     assert not run.finished()
 
