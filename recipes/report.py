@@ -142,7 +142,7 @@ def show(cfg: DictConfig) -> None:
     found = boards(runs, out)
     trainings = [training(_title(name), Path(path), out) for name, path in cfg.trainings.items()]
     page = render(
-        "recipes",
+        "r1reward.recipes",
         "report.html",
         title="R1-Reward: " + ", ".join(one.benchmark for one in found),
         when=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
