@@ -195,7 +195,9 @@ def test_somebody_must_answer_at_one_address(check):
 
 
 def test_a_judge_that_verl_hosts_needs_the_run():
-    check = instantiate(compose_config(["consistency=hosted", "consistency.cache=null"]).consistency)
+    check = instantiate(
+        compose_config(["consistency=hosted", "consistency.cache=null"]).consistency
+    )
     with pytest.raises(ConfigError, match=r"within a training run alone.*consistency=openai"):
         asyncio.run(check.check([Case("Response 1 is better.", 1)]))
 

@@ -25,7 +25,8 @@ def answer(prompt: str) -> str:
 
 def _better(text: str) -> str:
     """Return the response that the last sentence of this kind prefers: ``1`` or ``2``."""
-    return re.findall(r"[Rr]esponse ([12]) is better", text)[-1]
+    found: list[str] = re.findall(r"[Rr]esponse ([12]) is better", text)
+    return found[-1]
 
 
 def app(seconds: float) -> FastAPI:
