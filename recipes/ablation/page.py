@@ -214,6 +214,9 @@ def page(cfg: DictConfig) -> None:
     runs = read_runs(folder)
     if not runs or not (folder / START).exists():
         raise PageError(f"runs={folder}: no finished run; make some: r1reward ablation")
+    readme = out / "README.md"
+    if not readme.is_file():
+        raise PageError(f"out={out}: no README.md to write the results into; run it in a checkout")
     start = json.loads((folder / START).read_text(encoding="utf-8"))
     runs = [run for run in runs if run["setting"] in cfg.settings]
     # The baseline first in each setting, as the plots want it.
@@ -228,7 +231,6 @@ def page(cfg: DictConfig) -> None:
         plots.learning_curves(runs, start["accuracy"], part)
     with replacing(out / "gradient_norms.png") as part:
         plots.gradient_norms(runs, part)
-    readme = out / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, behind = rest.partition(_END)
     text = results(found, runs, start, cfg.baseline)
