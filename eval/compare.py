@@ -298,7 +298,7 @@ def main() -> None:
     Raises:
         SystemExit: with status 2 for runs that cannot be compared.
     """
-    parser = argparse.ArgumentParser(prog="r1reward compare", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="directories of evaluations")
     paths = parser.parse_args().runs
     try:

@@ -1,12 +1,10 @@
 """What ``results.json`` holds of one evaluation."""
 
-import shlex
-import sys
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config.secrets import shown
+from r1reward.cli.command import typed
 from r1reward.eval.ask import Evaluation
 from r1reward.eval.score.scoring import Score
 from r1reward.run.provenance import versions
@@ -35,7 +33,7 @@ def results(
             "asked": evaluation.asked,
             "reused": evaluation.reused,
         },
-        "command": shlex.join(map(shown, sys.argv)),
+        "command": typed("eval"),
         "config": OmegaConf.to_container(cfg),
         "versions": versions(),
     }

@@ -1,6 +1,6 @@
-"""Cold start: supervised fine-tuning on annotated reasoning (paper, sections 4.3 and 5.1).
+"""Fine-tune on annotated reasoning: ``r1reward sft sft/experiment=cold_start``.
 
-    python -m r1reward.sft sft/experiment=cold_start
+It is the cold start of the paper (sections 4.3 and 5.1), before reinforcement learning.
 
 verl ships its SFT trainer in two forms over the same engine. This uses ``sft_trainer``, one
 process a GPU under torchrun, rather than ``sft_trainer_ray``: there is one worker group and no
@@ -75,7 +75,7 @@ def _sft(cfg: DictConfig) -> float:
     from r1reward.launch.run import Job, launch
     from r1reward.run.summary import cold_start_summary, loss_after
 
-    return launch(cfg, Job(sft_preflight, fine_tune, cold_start_summary, loss_after))
+    return launch(cfg, Job("sft", sft_preflight, fine_tune, cold_start_summary, loss_after))
 
 
 def main() -> None:

@@ -18,12 +18,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from r1reward.config.compose import REPO
+from r1reward.config.compose import PACKAGE
 from r1reward.core.errors import ConfigError
 from r1reward.store.files import write_text
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _KEY = 10  # hexadecimal digits
+_OURS = {"out", "package"}  # names in commands that are no stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,12 @@ class Stage:
     Attributes:
         name: in commands of later stages, ``$name`` is its folder.
         about: what it does, for a person.
-        run: module and arguments; ``$out`` is the stage's own folder.
-        inputs: files and folders that it reads beside those of earlier stages.
+        run: a command of r1reward, or a module, and its arguments; ``$out`` is the stage's own
+            folder, ``$package`` that of this package.
+        inputs: files and folders that it reads beside those of earlier stages, with ``$package``
+            as in a command.
         output: what is in its folder when it has succeeded.
-        plan: what `make plan` calls it (training, sft or evaluation), and overrides of
+        plan: what `r1reward plan` calls it (training, sft or evaluation), and overrides of
             conf/plan.yaml; nothing for a stage that takes no GPU.
     """
 
@@ -48,16 +51,16 @@ class Stage:
     plan: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == "out":
+        if not _NAME.fullmatch(self.name) or self.name in _OURS:
             raise ConfigError(f"stages.{self.name}: a name has small letters, digits and _")
         if not self.run:
-            raise ConfigError(f"stages.{self.name}.run: give a module and its arguments")
+            raise ConfigError(f"stages.{self.name}.run: give a command and its arguments")
 
     @property
     def parents(self) -> list[str]:
         """The stages that its command names."""
         found = {name for text in self.run for name in Template(text).get_identifiers()}
-        return sorted(found - {"out"})
+        return sorted(found - _OURS)
 
 
 class Pipeline:
@@ -88,7 +91,7 @@ class Pipeline:
         """For each stage, inputs that are not there: its own ones, and those of its parents."""
         found: dict[str, list[str]] = {}
         for name, stage in self.stages.items():
-            own = [given for given in stage.inputs if not (REPO / given).exists()]
+            own = [given for given in stage.inputs if not _path(given).exists()]
             above = [path for parent in stage.parents for path in found[parent]]
             found[name] = list(dict.fromkeys([*above, *own]))
         return found
@@ -100,7 +103,7 @@ class Pipeline:
         for name, stage in self.stages.items():
             if not self.missing[name]:
                 known = {parent: found[parent] for parent in stage.parents}
-                inputs = {given: content_hash(REPO / given) for given in stage.inputs}
+                inputs = {given: content_hash(_path(given)) for given in stage.inputs}
                 content = json.dumps([list(stage.run), known, inputs], sort_keys=True)
                 found[name] = hashlib.sha256(content.encode()).hexdigest()[:_KEY]
         return found
@@ -110,10 +113,10 @@ class Pipeline:
         return self.work / f"{name}-{self.keys.get(name, '?' * _KEY)}"
 
     def command(self, name: str) -> list[str]:
-        """Return module and arguments, with the folders filled in."""
+        """Return the command and its arguments, with the folders filled in."""
         stage = self.stages[name]
         folders = {parent: str(self.folder(parent)) for parent in stage.parents}
-        folders["out"] = str(self.folder(name))
+        folders |= {"out": str(self.folder(name)), "package": str(PACKAGE)}
         return [Template(text).substitute(folders) for text in stage.run]
 
     def done(self, name: str) -> dict[str, Any] | None:
@@ -148,6 +151,10 @@ class Pipeline:
     def _record(self, name: str) -> Path:
         folder = self.folder(name)
         return folder.with_name(f"{folder.name}.json")
+
+
+def _path(given: str) -> Path:
+    return Path(Template(given).substitute(package=PACKAGE))
 
 
 def content_hash(path: Path) -> str:

@@ -1,6 +1,4 @@
-"""The page at the end of a recipe.
-
-    python -m r1reward.recipes.report +evaluations.NAME=DIR out=DIR
+"""Write one page about a recipe: ``r1reward recipe-report +evaluations.NAME=DIR out=DIR``.
 
 Evaluations side by side on every benchmark, with paired differences to the first of each, and the
 training runs between them. Everything is read from their folders.
@@ -144,7 +142,7 @@ def show(cfg: DictConfig) -> None:
     found = boards(runs, out)
     trainings = [training(_title(name), Path(path), out) for name, path in cfg.trainings.items()]
     page = render(
-        "recipes",
+        "r1reward.recipes",
         "report.html",
         title="R1-Reward: " + ", ".join(one.benchmark for one in found),
         when=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),

@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from r1reward.cli.catalog import find
 from r1reward.cli.command import error, run_command
-from r1reward.config.compose import REPO, compose_config
+from r1reward.config.compose import compose_config
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import clock, console_on
 from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
@@ -77,15 +78,20 @@ def _do(console: Console, pipeline: Pipeline, name: str) -> float | None:
         return None
     console.print(f"[bold]{number} {name}[/] {stage.about}", highlight=False)
     began = time.monotonic()
-    module, *arguments = pipeline.command(name)
+    program = _program(pipeline.stages[name].run[0])
+    command = [sys.executable, "-m", *program, *pipeline.command(name)[1:]]
     pipeline.work.mkdir(parents=True, exist_ok=True)
-    status = subprocess.run([sys.executable, "-m", module, *arguments], cwd=REPO).returncode
+    status = subprocess.run(command).returncode
     if status:
         error(f"{name} failed (status {status}); the same command goes on from there")
         raise SystemExit(max(status, 1))
     seconds = time.monotonic() - began
     pipeline.finish(name, seconds)
     return seconds
+
+
+def _program(name: str) -> list[str]:
+    return ["r1reward", name] if find(name) else [name]
 
 
 def result(pipeline: Pipeline, spent: dict[str, float | None]) -> Table:
@@ -123,11 +129,15 @@ def dry_run(cfg: DictConfig) -> None:
         table.add_row(name, stage.about, reads, state, *needs)
     console.print(table)
     for name in names:
-        console.print(f"{name}: python -m {' '.join(pipeline.stages[name].run)}", markup=False)
+        program, *arguments = pipeline.stages[name].run
+        words = " ".join([*_program(program), *arguments])
+        console.print(f"{name}: {words}", markup=False, soft_wrap=True)
     if missing := {path for name in names for path in pipeline.missing[name]}:
         console.print(f"not there yet: {', '.join(sorted(missing))}", markup=False)
     if hours:
-        console.print(f"to go: about {hours:.1f} hours (time +-30%; `make plan` shows the parts)")
+        console.print(
+            f"to go: about {hours:.1f} hours (time +-30%; `r1reward plan` shows the parts)"
+        )
 
 
 def _plan(cfg: DictConfig, stage: Stage) -> Plan | None:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from r1reward.cli.catalog import find
 from r1reward.config.compose import REPO
 
 OURS = (
@@ -84,13 +85,13 @@ def test_the_targets_that_are_no_files_are_all_phony() -> None:
 def test_train_passes_every_choice_on() -> None:
     choices = ("EXP=x", "CLUSTER=cpu", "MODEL=tiny", "DATA=photos", "RESUME=auto", "ARGS=a=b")
     assert expanded("train", *choices) == [
-        *(".venv/bin/python", "-m", "r1reward.train", "experiment=x", "cluster=cpu"),
-        *("model=tiny", "data=photos", "resume=auto", "a=b"),
+        *(".venv/bin/r1reward", "train", "experiment=x", "cluster=cpu"),
+        *("model=tiny", "data=photos", 'resume="auto"', "a=b"),
     ]
 
 
 def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
-    command = [".venv/bin/python", "-m", "r1reward.train", "experiment=stablereinforce"]
+    command = [".venv/bin/r1reward", "train", "experiment=stablereinforce"]
     assert expanded("train") == command
     assert expanded("train", "CONSISTENCY=none", "ARGS=a=b +c.d='x y'") == [
         *command,
@@ -101,65 +102,67 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
 @pytest.mark.parametrize(
     ("target", "variables", "command"),
     [
-        ("sft", [], "-m r1reward.sft sft/experiment=cold_start"),
+        ("sft", [], "sft sft/experiment=cold_start"),
         (
             "sft",
             ["EXP=x", "CLUSTER=gpu8", "MODEL=m", "DATA=d", "RESUME=auto", "ARGS=a=b"],
-            "-m r1reward.sft sft/experiment=x sft/cluster=gpu8 sft/model=m sft/data=d "
-            "resume=auto a=b",
+            "sft sft/experiment=x sft/cluster=gpu8 sft/model=m sft/data=d 'resume=\"auto\"' a=b",
         ),
-        ("recipe", [], "-m r1reward.recipes.run recipe=quickstart"),
-        (
-            "recipe",
-            ["RECIPE=paper", "ARGS=--dry-run"],
-            "-m r1reward.recipes.run recipe=paper --dry-run",
-        ),
-        ("ablation", [], "-m r1reward.recipes.ablation.page"),
+        ("recipe", [], "recipe recipe=quickstart"),
+        ("recipe", ["RECIPE=paper", "ARGS=--dry-run"], "recipe recipe=paper --dry-run"),
+        ("ablation", [], "ablation-page"),
         (
             "plan",
             ["CLUSTER=gpu8", "ARGS=hardware=h200"],
-            "-m r1reward.tools.plan experiment=stablereinforce cluster=gpu8 hardware=h200",
+            "plan experiment=stablereinforce cluster=gpu8 hardware=h200",
         ),
-        ("report", ["RUN=runs/x/1"], "-m r1reward.tools.run_report runs/x/1"),
-        ("show", ["EXP=grpo"], "-m r1reward.tools.show experiment=grpo"),
-        ("sweep", [], "-m r1reward.train --multirun sweep=smoke"),
+        ("report", ["RUN=runs/x 1"], "report 'runs/x 1'"),
+        ("report", [], "report"),  # which says what is missing
+        ("show", ["EXP=grpo"], "show experiment=grpo"),
+        ("sweep", [], "sweep smoke"),
         (
             "sweep",
             ["SWEEP=lr_kl", "EXP=grpo", "LAUNCHER=ray_job", "RETRY=failed", "ARGS=a=1,2"],
-            "-m r1reward.train --multirun sweep=lr_kl experiment=grpo a=1,2 "
-            "hydra/launcher=ray_job sweep.retry=failed",
+            "sweep lr_kl experiment=grpo a=1,2 hydra/launcher=ray_job sweep.retry=failed",
         ),
-        ("sweep", ["SWEEP=", "ARGS=a=1,2"], "-m r1reward.train --multirun a=1,2"),
-        ("sweep-summary", [], "-m r1reward.tools.sweep_summary runs/sweeps/smoke"),
-        ("sweep-summary", ["DIR=a/b"], "-m r1reward.tools.sweep_summary a/b"),
-        ("export", ["RUN=runs/x/1"], "-m r1reward.run.export runs/x/1"),
-        ("wandb-sync", [], "-m r1reward.tools.wandb_sync"),
-        ("wandb-sync", ["RUN=runs/x/1"], "-m r1reward.tools.wandb_sync runs/x/1"),
-        ("gallery", ["RUN=runs/x/1"], "-m r1reward.tools.gallery runs/x/1"),
-        ("validate", [], "-m r1reward.tools.validate data=photos"),
-        ("validate", ["DATA=r1_reward_rl"], "-m r1reward.tools.validate data=r1_reward_rl"),
-        ("validate", ["FILE=a.jsonl"], """-m r1reward.tools.validate 'files=["a.jsonl"]'"""),
-        ("eval", [], "-m r1reward.eval.run benchmark=photos protocol=default"),
+        ("sweep", ["SWEEP=", "ARGS=a=1,2"], "sweep a=1,2"),
+        ("sweep-summary", [], "sweep-summary runs/sweeps/smoke"),
+        ("sweep-summary", ["DIR=a/b c"], "sweep-summary 'a/b c'"),
+        ("export", ["RUN=runs/x/1"], "export runs/x/1"),
+        ("wandb-sync", [], "wandb-sync"),
+        ("wandb-sync", ["RUN=runs/x/1"], "wandb-sync runs/x/1"),
+        ("gallery", ["RUN=runs/x/1"], "gallery runs/x/1"),
+        ("validate", [], "validate data=photos"),
+        ("validate", ["DATA=r1_reward_rl"], "validate data=r1_reward_rl"),
+        ("validate", ["FILE=a b.jsonl"], """validate 'files=["a b.jsonl"]'"""),
+        ("eval", [], "eval benchmark=photos protocol=default"),
         (
             "eval",
-            ["BENCH=b", "JUDGE=vllm", "PROTOCOL=official", "MODEL_PATH=m", "ARGS=a=b"],
-            "-m r1reward.eval.run benchmark=b protocol=official judge=vllm judge.model=m a=b",
+            ["BENCH=b", "JUDGE=vllm", "PROTOCOL=official", "MODEL_PATH=é, =m", "ARGS=a=b"],
+            """eval benchmark=b protocol=official judge=vllm 'judge.model="é, =m"' a=b""",
         ),
-        ("compare", ["RUNS=a b"], "-m r1reward.eval.compare a b"),
-        ("data", ["BENCH=b"], "-m r1reward.eval.fetch benchmark=b"),
+        ("compare", ["RUNS=a b"], "compare a b"),
+        ("data", ["BENCH=b"], "fetch benchmark=b"),
         (
             "convert",
-            ["SOURCE=plain", "OUT=o", "ARGS=a=b"],
-            "-m r1reward.tools.convert source=plain out=o a=b",
+            ["SOURCE=plain", "OUT=o p", "ARGS=a=b"],
+            """convert source=plain 'out="o p"' a=b""",
         ),
         (
             "annotate",
             ["FILE=f", "OUT=o", "JUDGE=openai"],
-            "-m r1reward.tools.annotate input=f out=o judge=openai",
+            """annotate 'input="f"' 'out="o"' judge=openai""",
         ),
-        ("doctor", [], "-m r1reward.tools.doctor"),
-        ("test", [], "-m pytest -m 'not gpu and not slow'"),
+        ("mix", ["ARGS=inputs=[a,b] out=c"], "mix inputs=[a,b] out=c"),
+        ("bench-compare", ["FILE=a.json", "ARGS=--keep x"], "bench-compare a.json --keep x"),
+        ("doctor", [], "doctor"),
     ],
 )
 def test_a_target_is_one_command(target, variables, command) -> None:
-    assert expanded(target, *variables) == [".venv/bin/python", *shlex.split(command)]
+    name, *given = shlex.split(command)
+    assert expanded(target, *variables) == [".venv/bin/r1reward", name, *given]
+    assert find(name) is not None
+
+
+def test_the_tests_are_those_that_need_neither_gpu_nor_patience() -> None:
+    assert expanded("test") == [".venv/bin/python", "-m", "pytest", "-m", "not gpu and not slow"]

@@ -3,7 +3,6 @@
 Exit status: 0 when the set is there, 2 for a configuration or data that cannot be used.
 """
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.cli.command import run_command
+from r1reward.cli.command import run_command, typed
 from r1reward.core.errors import ConfigError
 from r1reward.data.convert.run import QUARANTINE, ConvertError, Progress, convert
 from r1reward.data.convert.unit import Job
@@ -74,7 +73,7 @@ def run(cfg: DictConfig) -> None:
             out,
             shard_rows=cfg.shard_rows,
             workers=workers_of(cfg.workers),
-            command=shlex.join(sys.argv),
+            command=typed("convert"),
             tick=lambda done: live(line(done, live.seconds)),
         )
     show(console, progress, out, live.seconds)

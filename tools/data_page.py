@@ -3,14 +3,13 @@
 Exit status: 0 when the page is there, 2 for a configuration or data that cannot be used.
 """
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.cli.command import run_command
+from r1reward.cli.command import run_command, typed
 from r1reward.core.errors import ConfigError
 from r1reward.data.page.page import page
 from r1reward.data.page.survey import Sampling, count_rows, survey
@@ -34,7 +33,7 @@ def show(cfg: DictConfig) -> None:
     with Live(console) as live:
         sampling = Sampling(cfg.seed, cfg.records, cfg.languages, cfg.pixels, count_rows(path))
         found = survey(path, root, sampling, workers_of(cfg.workers), live)
-    command = shlex.join(["python", "-m", "r1reward.tools.data_page", *sys.argv[1:]])
+    command = typed("data-page")
     write_text(out, page(found, path, given, command))
     seconds, size, memory = live.seconds, out.stat().st_size / 2**20, peak_bytes() / 2**20
     for kind, (number, _) in found.faults.items():

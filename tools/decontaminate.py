@@ -4,7 +4,6 @@ Exit status: 0 with a clean set, 2 for a configuration or data that cannot be us
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from r1reward.cli.command import run_command
+from r1reward.cli.command import run_command, typed
 from r1reward.config.compose import CONF
 from r1reward.core.errors import ConfigError
 from r1reward.core.rows import RowError
@@ -51,7 +50,7 @@ def clean(cfg: DictConfig) -> None:
     if absent:
         console.print("[yellow]warning[/]", end=" ")
         console.print(
-            f"not compared with {', '.join(absent)}: not there; `make data BENCH=...` fetches one",
+            f"not compared with {', '.join(absent)}: not there; `r1reward fetch` downloads one",
             markup=False,
         )
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes: one a core
@@ -63,7 +62,7 @@ def clean(cfg: DictConfig) -> None:
             rules,
             out,
             workers=workers_of(given["workers"]),
-            command=shlex.join(["python", "-m", "r1reward.tools.decontaminate", *sys.argv[1:]]),
+            command=typed("decontaminate"),
             tick=live,
         )
     show(console, cleaned, out, live.seconds)
@@ -130,8 +129,8 @@ def require_images(benchmark: Benchmark) -> None:
         first = ", ".join(miss.uri for miss in missing[:3])
         raise BenchmarkError(
             f"{benchmark.name}: {len(missing):,} images are missing below {benchmark.media.root} "
-            f"({first}...): `make data BENCH={benchmark.name}` fetches them; images=false compares "
-            "prompts alone"
+            f"({first}...): `r1reward fetch benchmark={benchmark.name}` gets them; "
+            "images=false compares prompts alone"
         )
 
 

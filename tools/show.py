@@ -1,4 +1,4 @@
-"""Print the resolved configuration and what differs from verl: ``make show EXP=...``."""
+"""Print the resolved configuration and what differs from verl's: ``r1reward show KEY=VALUE``."""
 
 import sys
 
@@ -12,12 +12,14 @@ from r1reward.config.compose import compose_config, verl_defaults
 from r1reward.config.tree import differences
 from r1reward.machine.console import console_on
 
+CONFIG = "train"
+
 
 def main() -> None:
     """Compose the overrides of the command line and print two views of the result."""
     console = console_on(sys.stdout)
     with user_errors():
-        config = compose_config(sys.argv[1:])
+        config = compose_config(sys.argv[1:], config_name=CONFIG)
     config.run.dir = "runs/<experiment>/<time>"
     config.run.name = "<experiment>"
     changed = differences(config, verl_defaults())

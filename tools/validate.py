@@ -7,7 +7,6 @@ some are bad, 2 when nothing could be checked. Warnings do not change it.
 
 import hashlib
 import json
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from r1reward.cli.command import run_command
+from r1reward.cli.command import run_command, typed
 from r1reward.core.errors import ConfigError
 from r1reward.data.validate.findings import ERRORS, WARNINGS, Finding
 from r1reward.data.validate.repair import QUARANTINE, is_done, write_good
@@ -62,7 +61,7 @@ def validate(cfg: DictConfig) -> None:
         report.add(validation.finish(found))
     console.print(table(validation, live.seconds))
     if cfg.fix:
-        command = shlex.join(["python", "-m", "r1reward.tools.validate", *sys.argv[1:]])
+        command = typed("validate")
         rows, dropped = write_good(
             parts, validation.bad, validation.lost, Path(cfg.out), workers, **facts, command=command
         )

@@ -22,9 +22,9 @@ class MMRLHFRewardBench(Benchmark):
     files = ("mm_reward_bench.jsonl", "mmrlhf_rewardbench.jsonl", "data/*.parquet", "*.parquet")
     columns = ("id", "image", "video")
     fetch = (
-        "Run `make data BENCH=mmrlhf_rewardbench`, or get mm_reward_bench.jsonl and the folder "
-        "images of the Hugging Face data set yifanzhang114/MM-RLHF-RewardBench to {root}, or set "
-        "benchmark.root to their folder."
+        "Run `r1reward fetch benchmark=mmrlhf_rewardbench`, or get mm_reward_bench.jsonl and the "
+        "folder images of the Hugging Face data set yifanzhang114/MM-RLHF-RewardBench to {root}, "
+        "or set benchmark.root to their folder."
     )
     groupings: ClassVar = {"official": "first keyword of the media path"}
     counts: ClassVar = {

@@ -32,10 +32,10 @@ class MultimodalRewardBench(Benchmark):
     files = ("all_data.json", "data/all_data.json", "data/*.parquet", "*.parquet")
     columns = ("ID", "Category")
     fetch = (
-        "Run `make data BENCH=multimodal_rewardbench` for an unofficial mirror; for the original, "
-        "clone github.com/facebookresearch/multimodal_rewardbench, run scripts/0_download_data.py "
-        "there, and move data/all_data.json and data/images to {root}, or set benchmark.root to "
-        "its folder data."
+        "Run `r1reward fetch benchmark=multimodal_rewardbench` for an unofficial mirror; for the "
+        "original, clone github.com/facebookresearch/multimodal_rewardbench, run "
+        "scripts/0_download_data.py there, and move data/all_data.json and data/images to {root}, "
+        "or set benchmark.root to its folder data."
     )
     groupings: ClassVar = {
         "official": "the six areas of the leaderboard",

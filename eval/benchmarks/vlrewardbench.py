@@ -41,8 +41,8 @@ class VLRewardBench(Benchmark):
     files = ("data/test-*.parquet", "test-*.parquet", "data.jsonl", "vl_rewardbench.jsonl")
     columns = ("id",)
     fetch = (
-        "Run `make data BENCH=vlrewardbench`, or get data/test-00000-of-00001.parquet of the "
-        "Hugging Face data set MMInstruction/VL-RewardBench at revision "
+        "Run `r1reward fetch benchmark=vlrewardbench`, or get data/test-00000-of-00001.parquet of "
+        "the Hugging Face data set MMInstruction/VL-RewardBench at revision "
         "49b8e26430f73b021bd0655fcd27ebf0f384fede (later ones dropped three rows) to {root}/data, "
         "or set benchmark.root to its folder."
     )

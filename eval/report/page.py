@@ -57,7 +57,7 @@ def report(
     boards = leaderboards(score, results["judge"])
     curve = score.vote_curve if len(score.vote_curve) > 1 else ()
     return render(
-        "eval",
+        "r1reward.eval",
         "report.html",
         title=f"{score.benchmark}: {results['judge']}",
         benchmark=score.benchmark,

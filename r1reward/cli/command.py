@@ -1,6 +1,7 @@
 """The one entry of every Hydra command: input that cannot be used is one message, and status 2."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from r1reward.config.compose import CONF, register_resolvers, resolve_cluster
+from r1reward.config.secrets import shown
 from r1reward.core.errors import UserError
 
 _MULTIRUN = {"-m", "--multirun"}
@@ -65,6 +67,11 @@ def user_errors() -> Iterator[None]:
         text = str(problem)
         error(text.splitlines()[0] if isinstance(problem, OmegaConfBaseException) else text)
         raise SystemExit(2) from None
+
+
+def typed(name: str) -> str:
+    """Return the command line of this process as a person types it, without secrets."""
+    return shlex.join(["r1reward", name, *map(shown, sys.argv[1:])])
 
 
 def error(message: str) -> None:

@@ -22,9 +22,26 @@ CONF = PACKAGE / "conf"
 REPO = PACKAGE.parent
 
 
-def groups() -> dict[str, list[str]]:
-    """Return the options of the configuration groups that ``conf/train.yaml`` names."""
-    entries = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))["defaults"]
+def package_file(path: str) -> Path:
+    """Return a file or folder that comes with the package: ``recipes/photos``, for instance."""
+    return (PACKAGE / path).resolve()
+
+
+def checkout() -> Path:
+    """Return the root of the checkout.
+
+    Raises:
+        ConfigError: when the package is installed without one.
+    """
+    if not (REPO / "pyproject.toml").is_file():
+        raise ConfigError("this writes files of the repository: run it in a checkout")
+    return REPO
+
+
+def groups(config_name: str = "train") -> dict[str, list[str]]:
+    """Return the groups that ``conf/<config_name>.yaml`` chooses from, with their options."""
+    text = (CONF / f"{config_name}.yaml").read_text(encoding="utf-8")
+    entries = yaml.safe_load(text).get("defaults", [])
     # An optional entry follows another group's choice.
     named = [
         key.split()[-1]
@@ -58,7 +75,7 @@ def register_resolvers() -> None:
     """Register the resolvers that conf/ uses; safe to call more than once."""
     resolvers: dict[str, Callable[..., Any]] = {
         "verl_config_dir": _verl_config_dir,
-        "package_file": lambda path: str((PACKAGE / path).resolve()),
+        "package_file": lambda path: str(package_file(path)),
         "run_dir": run_dir,
         "sweep_dir": sweep_dir,
         "directions": directions,

@@ -148,8 +148,8 @@ class ConsistencyGuard:
             f"{', '.join(f'{kind} {count}' for kind, count in kinds)}. "
             f"At most {self._rate:.0%} of {self._window} may.\n"
             "Training stopped before it learned from the last of them, and saved a checkpoint. "
-            "See that the check answers (`make consistency-check`), then resume; or resume with "
-            "consistency=rule or consistency=none, or with another "
+            "See that the check answers (`r1reward consistency-check`), then resume; or resume "
+            "with consistency=rule or consistency=none, or with another "
             "run.consistency_guard.max_failure_rate (null: never stop)."
         )
 

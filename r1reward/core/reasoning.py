@@ -15,7 +15,7 @@ def reasoning_of(row: Mapping[str, Any], record: Record) -> str:
     """
     text = row.get("reasoning")
     if not isinstance(text, str) or not text.strip():
-        raise RecordError("no reasoning to learn from; annotate it, or select=sft in make mix")
+        raise RecordError("no reasoning to learn from; annotate it, or mix with select=sft")
     verdict = parse_verdict(text)
     choice = verdict.choice if isinstance(verdict, Verdict) else None
     if choice != record.label:

@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 _TAIL = 1 << 20  # bytes of a log that are searched
-# `make train` and `make sft` name the same thing differently.
-_TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (make sft: data.max_token_len_per_gpu)"
+# `r1reward train` and `r1reward sft` name the same thing differently.
+_TOKENS = (
+    "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (r1reward sft: data.max_token_len_per_gpu)"
+)
 _KNOWN = {
     r"CUDA out of memory|CUDA error: out of memory": (
         f"The GPU's memory is full. While training: lower {_TOKENS}, or "
         "data.max_response_length. While generating: lower "
-        "actor_rollout_ref.rollout.gpu_memory_utilization. `make plan` says what fits."
+        "actor_rollout_ref.rollout.gpu_memory_utilization. `r1reward plan` says what fits."
     ),
     r"No available memory for the cache blocks|less than desired GPU memory utilization": (
         "vLLM got too little GPU memory: raise actor_rollout_ref.rollout.gpu_memory_utilization "
@@ -35,7 +37,7 @@ _KNOWN = {
     r"FlashAttention\d? has been toggled on|No module named 'flash_attn'": (
         "flash-attn is not installed: build it (README, Requirements), or set "
         "actor_rollout_ref.model.override_config.attn_implementation=sdpa and "
-        "actor_rollout_ref.model.use_remove_padding=false (make sft: model.*)."
+        "actor_rollout_ref.model.use_remove_padding=false (r1reward sft: model.*)."
     ),
     r"RepositoryNotFoundError|Repository Not Found|not a valid model identifier": (
         "The hub knows no such model, or hides it from you: correct the name, or give a token in "
@@ -51,19 +53,19 @@ _KNOWN = {
     ),
     r"\bCommError\b|WANDB_API_KEY|api_key not configured": (
         "W&B refused the key or cannot be reached: train with WANDB_MODE=offline and send the run "
-        "later (`make wandb-sync`), or with logging=local."
+        "later (`r1reward wandb-sync`), or with logging=local."
     ),
     r"contains either `inf`, `nan`|(loss|grad_norm|logits?) (is|are|contains?) (nan|inf)": (
         "Numbers stopped being finite: see the gradient norm in the report, resume from the last "
-        "checkpoint with a smaller actor_rollout_ref.actor.optim.lr (make sft: optim.lr)."
+        "checkpoint with a smaller actor_rollout_ref.actor.optim.lr (r1reward sft: optim.lr)."
     ),
     r"Total available GPUs": (
         "The machine has fewer GPUs than the profile asks for: choose another cluster= "
-        "(`make doctor` says which), or free those that are taken."
+        "(`r1reward doctor` says which), or free those that are taken."
     ),
     r"world_size_\d+_rank_\d+\.pt": (
         "A checkpoint is read by as many processes as wrote it: resume with the same cluster= and "
-        "number of GPUs, or start a new run from the exported model (make export)."
+        "number of GPUs, or start a new run from the exported model (`r1reward export`)."
     ),
     r"NCCL|ncclSystemError|Watchdog caught collective": (
         "The GPUs could not talk to one another: start again with NCCL_DEBUG=INFO and read the "

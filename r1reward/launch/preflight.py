@@ -58,7 +58,7 @@ def check_plugin() -> None:
     if "r1reward" not in names:
         raise ConfigError(
             "verl cannot see the r1reward plug-in: the package is not installed in this "
-            "environment. Run `make setup`."
+            "environment. Run `make setup` in a checkout, or `pip install r1reward`."
         )
 
 
@@ -154,7 +154,7 @@ def _check_data(key: str, files: Any, media_root: str | None) -> None:
             raise ConfigError(f"data.{key}={path}: the file holds no rows.")
     if errors:
         listed = show_rows(key, errors)
-        raise ConfigError(f"{listed}\nRun `make validate FILE=...` for the whole list.")
+        raise ConfigError(f"{listed}\nRun `r1reward validate files=[...]` for the whole list.")
 
 
 def data_files(key: str, files: Any) -> list[Path]:

@@ -36,12 +36,14 @@ class Job:
     """What one kind of training does at each stage of a run.
 
     Attributes:
+        name: of the command, and of its configuration.
         preflight: raises :class:`ConfigError` for what a run would trip over.
         train: trains to the end, polling the progress.
         summary: the tables of a finished run.
         result: the number that a finished run is worth.
     """
 
+    name: str
     preflight: Callable[[Any], None]
     train: Callable[[Any, RunDir, Progress], None]
     summary: Callable[[RunDir], Group]
@@ -65,7 +67,7 @@ def _reinforce(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
 
 
 # Reinforcement learning: the result is the final validation accuracy in [0, 1].
-REINFORCEMENT = Job(preflight, _reinforce, summary, accuracy_after)
+REINFORCEMENT = Job("train", preflight, _reinforce, summary, accuracy_after)
 
 
 def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
@@ -91,7 +93,7 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
     OmegaConf.save(cfg, run_dir.root / "config.yaml")
     run_dir.event(
         "started",
-        command=list(map(shown, sys.argv)),
+        command=["r1reward", job.name, *map(shown, sys.argv[1:])],
         resumed_from=resumed_from,
         started=started,
         data=data_hashes(cfg.data),
@@ -134,7 +136,7 @@ def _explain(console: Console, run_dir: RunDir, error: BaseException, logged: in
         lines.append(f"the whole story is in {escape(str(run_dir.log))}")
     run_dir.event("failed", error=type(error).__name__, reason=words)
     if run_dir.latest_step():
-        lines.append(f"continue with: RESUME={escape(str(run_dir.root))}")
+        lines.append(f"continue with: resume={escape(str(run_dir.root))}")
     console.print("\n".join(lines), soft_wrap=True)
 
 

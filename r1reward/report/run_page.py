@@ -62,7 +62,7 @@ def write_report(run_dir: RunDir) -> None:
     told = story(run_dir, metrics())
     steps = [row["step"] for row in told.validations]
     changed = changes(run_dir.root / "validations", steps, config.data)
-    made = settings(config, told.start.get("command", ["r1reward/train.py"]))
+    made = settings(config, told.start.get("command", ["r1reward", "train"]))
     write_text(run_dir.report, page(run_dir, config, told, changed, made))
 
 

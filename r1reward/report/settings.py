@@ -1,6 +1,5 @@
 """How the configuration of a run came about: its defaults, its experiment, its command line."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,12 +43,11 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
 
     Args:
         config: of the run directory.
-        command: as it was journaled, the program first, at least.
+        command: as it was journaled: ``r1reward``, the command's name, its arguments.
     """
-    program = re.sub(r".*/(\w+)/(\w+)\.py$", r"python -m \1.\2", command[0]).split(" ")
-    found = Settings([*program, *(shown(argument) for argument in command[1:])])
-    name = Path(command[0]).stem  # a command and its configuration share their name
-    chosen = [item for item in command[1:] if (CONF / _key(item)).is_dir()]
+    found = Settings(list(map(shown, command)))
+    _, name, *overrides = command  # a command and its configuration share their name
+    chosen = [item for item in overrides if (CONF / _key(item)).is_dir()]
     plain = [item for item in chosen if Path(_key(item)).name != "experiment"]
     try:
         with _hydra_aside():

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from r1reward.cli.catalog import spoken
 from r1reward.store.files import write_text
 from r1reward.store.rundir import RunDir
 
@@ -84,7 +85,7 @@ class Job:
 
     def command(self, module: str) -> str:
         """Return the command line that does the same as a single run."""
-        return shlex.join(["python", "-m", module, *self.overrides])
+        return shlex.join([*spoken(module), *self.overrides])
 
     def write(self, module: str, extra: Sequence[str]) -> None:
         """Write what to run, for the process that will run it.

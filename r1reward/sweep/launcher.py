@@ -130,17 +130,17 @@ def conclude(config: DictConfig) -> None:
     if State.FAILED in states:
         console.print(
             f"{states.count(State.FAILED)} of {len(states)} runs failed; to run only those: "
-            "sweep.retry=failed (make sweep ... RETRY=failed)"
+            "sweep.retry=failed"
         )
     if any(state is not State.FINISHED for state in states):
         raise SystemExit(1)
 
 
 def _command() -> str:
-    """Return the module that was started with ``python -m``: each job starts it as well."""
+    """Return the module of the command that was started: each job starts it as well."""
     spec = sys.modules["__main__"].__spec__
     if spec is None:
-        raise ConfigError("start a sweep with `python -m`, such as `r1reward train -m`")
+        raise ConfigError("start a sweep by a command, such as `r1reward sweep`")
     return spec.name
 
 

@@ -16,6 +16,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from r1reward.cli.catalog import spoken
 from r1reward.config.objective import ACCURACY, Objective
 from r1reward.core.intervals import Mean
 from r1reward.store.files import write_text
@@ -176,7 +177,7 @@ def page(folder: Path, manifest: Manifest, told: Findings) -> str:
         "sweep.html",
         title=f"sweep {folder.name}",
         states=_states(told.results),
-        command=shlex.join(["python", "-m", manifest.module, *manifest.arguments]),
+        command=shlex.join([*spoken(manifest.module), *manifest.arguments]),
         winning=_winning(manifest, told.winner) if told.winner else "",
         winner=told.winner.job.folder.name if told.winner else "",
         cards=list(_cards(told, aims)),

@@ -1,4 +1,4 @@
-"""Render the study: ``python -m r1reward.recipes.ablation.page [runs=DIR]``.
+"""Write the report of the study: ``r1reward ablation-page runs=DIR``.
 
 Writes ``summary.json``, ``runs.json.gz`` (every run's curves), the plots, and the part of
 README.md between its markers. Exit status: 0 when written, 2 when there is no run to show.
@@ -213,9 +213,10 @@ def page(cfg: DictConfig) -> None:
     folder, out = Path(cfg.runs), Path(cfg.out)
     runs = read_runs(folder)
     if not runs or not (folder / START).exists():
-        raise PageError(
-            f"runs={folder}: no finished run; make some: python -m r1reward.recipes.ablation.study"
-        )
+        raise PageError(f"runs={folder}: no finished run; make some: r1reward ablation")
+    readme = out / "README.md"
+    if not readme.is_file():
+        raise PageError(f"out={out}: no README.md to write the results into; run it in a checkout")
     start = json.loads((folder / START).read_text(encoding="utf-8"))
     runs = [run for run in runs if run["setting"] in cfg.settings]
     # The baseline first in each setting, as the plots want it.
@@ -230,7 +231,6 @@ def page(cfg: DictConfig) -> None:
         plots.learning_curves(runs, start["accuracy"], part)
     with replacing(out / "gradient_norms.png") as part:
         plots.gradient_norms(runs, part)
-    readme = out / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, behind = rest.partition(_END)
     text = results(found, runs, start, cfg.baseline)

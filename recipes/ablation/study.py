@@ -1,6 +1,4 @@
-"""Make the runs of the study.
-
-    python -m r1reward.recipes.ablation.study [settings=[base]] [workers=4]
+"""Make the runs of the study: ``r1reward ablation settings=[base] workers=4``.
 
 Every run is one process's work on one thread and leaves one file; a rerun makes what is missing,
 so that the study can go on elsewhere and files be brought together. :mod:`.page` makes the report.

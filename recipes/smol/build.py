@@ -1,6 +1,4 @@
-"""Makes a Qwen2.5-VL of 138 million parameters with a pretrained language half, and lets it see.
-
-    python -m r1reward.recipes.smol.build --out DIR [--steps 450] [--seed 0]
+"""Make a Qwen2.5-VL of 138 million parameters that can see: ``r1reward smol-model --out DIR``.
 
 SmolLM2 knows English; what an image's tokens mean it has to learn: supervised, from the training
 photos, as the tiny model did. Two and a half minutes on an H100; hours on a CPU.
@@ -9,14 +7,7 @@ photos, as the tiny model did. Two and a half minutes on an H100; hours on a CPU
 import argparse
 from pathlib import Path
 
-import torch
-
-import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
-from r1reward.cli.command import error
-from r1reward.core.errors import ConfigError
-from r1reward.recipes.smol.model import assemble, language
-from r1reward.recipes.tiny.build import teach
-from r1reward.recipes.tiny.model import make_processor
+from r1reward.cli.command import user_errors
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,11 +26,15 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Assemble the model and teach it."""
     options = parser().parse_args()
-    try:
+    import torch
+
+    import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
+    from r1reward.recipes.smol.model import assemble, language
+    from r1reward.recipes.tiny.build import teach
+    from r1reward.recipes.tiny.model import make_processor
+
+    with user_errors():
         llama, tokenizer = language()
-    except ConfigError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
     model = assemble(llama, tokenizer, options.seed)
     if torch.cuda.is_available():
         model.to("cuda")

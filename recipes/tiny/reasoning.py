@@ -1,6 +1,4 @@
-"""Writes the photo pairs with reasoning: cold-start data.
-
-python -m r1reward.recipes.tiny.reasoning [--out data/photos_reasoning] [--first 0.6]
+"""Write the photo pairs with reasoning: ``r1reward photos-reasoning``.
 
 The annotator has no fault, unless it is given one: the share of pairs in which it believes the
 first response without looking. Labels and reasoning are then the annotator's, as where nobody knows

@@ -195,7 +195,9 @@ def test_somebody_must_answer_at_one_address(check):
 
 
 def test_a_judge_that_verl_hosts_needs_the_run():
-    check = instantiate(compose_config(["consistency=hosted", "consistency.cache=null"]).consistency)
+    check = instantiate(
+        compose_config(["consistency=hosted", "consistency.cache=null"]).consistency
+    )
     with pytest.raises(ConfigError, match=r"within a training run alone.*consistency=openai"):
         asyncio.run(check.check([Case("Response 1 is better.", 1)]))
 
@@ -281,7 +283,7 @@ def test_a_judge_that_fails_stops_training_with_a_checkpoint(stopped):
     message = " ".join(done.stdout.split())
     assert f"{failed:.0f} of the last {failed:.0f} agreements failed (100%): " in message
     assert "At most 20% of 8 may." in message
-    assert f"continue with: RESUME={run.root}" in message
+    assert f"continue with: resume={run.root}" in message
     assert run.latest_step() == 1
     assert not run.finished()
 

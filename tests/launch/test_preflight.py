@@ -197,7 +197,7 @@ def test_bad_rows_and_bad_images_are_listed_in_order(check, files):
     assert "cut.png" in lines[0]
     assert "label=7" in lines[1]
     assert "outside the media folder" in lines[2]
-    assert "make validate" in last
+    assert "r1reward validate" in last
 
 
 def test_many_bad_rows_are_counted_and_ten_shown(check, files):

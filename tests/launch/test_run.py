@@ -342,6 +342,6 @@ def test_a_run_with_a_checkpoint_can_be_continued(tmp_path) -> None:
     run.checkpoints.mkdir(parents=True)
     assert explained(run, KeyboardInterrupt()) == ["interrupted"]
     (run.checkpoints / "latest_checkpointed_iteration.txt").write_text("20")
-    hint = f"continue with: RESUME={run.root}"
+    hint = f"continue with: resume={run.root}"
     assert explained(run, KeyboardInterrupt()) == ["interrupted", hint]
     assert explained(run, ValueError("x"))[-1] == hint

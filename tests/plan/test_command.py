@@ -41,7 +41,7 @@ def test_the_command_says_that_it_does_not_fit_and_what_to_change(invoke) -> Non
     assert status == 1
     assert "does not fit: at most" in printed
     assert "+-15%" in printed
-    advice = re.search(r'ARGS="(.*)"', printed)
+    advice = re.search(r"a machine\): (.*)", printed)
     assert advice
     status, printed, _ = invoke(main, "cluster=gpu1", *GPU8[1:], *shlex.split(advice[1]))
     assert status == 0

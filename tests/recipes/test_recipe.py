@@ -9,23 +9,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from r1reward.cli.catalog import find
 from r1reward.config import compose as config
 from r1reward.config.compose import CONF, REPO
 from r1reward.core.errors import ConfigError
 from r1reward.recipes.pipeline import Pipeline, Stage, content_hash
 
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
-# The configuration that each command composes.
-COMPOSES = {
-    "r1reward.train": "train",
-    "r1reward.sft": "sft",
-    "r1reward.eval.run": "eval",
-    "r1reward.tools.annotate": "annotate",
-    "r1reward.tools.validate": "validate",
-    "r1reward.tools.decontaminate": "decontaminate",
-    "r1reward.tools.mix": "mix",
-    "r1reward.recipes.report": "recipe_report",
-}
 # Writes $out/text, and a line into a log outside: what was run, in which order.
 WRITE = (
     "from pathlib import Path; Path(r'$out').mkdir(exist_ok=True); "
@@ -167,7 +157,7 @@ def test_what_is_no_pipeline(stages, words, tmp_path) -> None:
         Pipeline(stages, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["out", "A", "a-b", ""])
+@pytest.mark.parametrize("name", ["out", "package", "A", "a-b", ""])
 def test_what_is_no_name(name) -> None:
     with pytest.raises(ConfigError, match="a name has"):
         Stage(name, "", ["module"], "x")
@@ -186,7 +176,7 @@ def test_a_folder_is_its_names_and_contents(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_command_of_a_recipe_is_one_that_its_module_takes(recipe, tmp_path) -> None:
+def test_every_command_of_a_recipe_takes_its_arguments(recipe, tmp_path) -> None:
     from omegaconf import OmegaConf
 
     cfg = composed("recipe", f"recipe={recipe}", f"work={tmp_path}")
@@ -194,11 +184,14 @@ def test_every_command_of_a_recipe_is_one_that_its_module_takes(recipe, tmp_path
     stages = [Stage(name=name, **stage) for name, stage in given.items()]
     pipeline = Pipeline(stages, tmp_path)
     for name in pipeline.stages:
-        module, *given = pipeline.command(name)  # an unknown key or option fails
-        if module in COMPOSES:
-            composed(COMPOSES[module], *given)
+        command, *given = pipeline.command(name)  # an unknown key or option fails
+        found = find(command)
+        assert found is not None
+        if found.parses:
+            import_module(found.module).parser().parse_args(given)
         else:
-            import_module(module).parser().parse_args(given)
+            assert found.config is not None
+            composed(found.config, *given)
 
 
 def test_the_paper_recipe_says_what_it_takes() -> None:

@@ -97,7 +97,7 @@ def test_the_configuration_is_what_was_changed(full, page) -> None:
     assert ["trainer.total_training_steps", "30", "6"] in changed  # which follows from it
     assert [line for line in changed if line[0].startswith("algorithm")] == []
     [command] = texts(page, ".command")
-    assert command.startswith("python -m r1reward.train experiment=no_filter cluster=cpu")
+    assert command.startswith("r1reward train experiment=no_filter cluster=cpu")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -188,7 +188,7 @@ def test_a_key_on_the_command_line_is_not_repeated(tmp_path) -> None:
 def test_the_command_says_what_is_no_run(tmp_path) -> None:
     with pytest.raises(ReportError, match="no config"):
         write_report(RunDir(tmp_path))
-    command = [sys.executable, "-m", "r1reward.tools.run_report", str(tmp_path)]
+    command = [sys.executable, "-m", "r1reward.tools.report", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error {tmp_path}: no config.yaml and journal.jsonl")

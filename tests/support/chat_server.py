@@ -7,8 +7,6 @@ In a test, its thread serves other processes as well::
         server.set("errors", times=3)   # the next three requests; then it is right again
         server.die(); server.start()    # connections break; it comes back at the same address
         server.count, server.most       # requests so far, and most of them at a time
-
-``python tests/support/chat_server.py slow 0.2`` serves until it is killed, and prints its address.
 """
 
 import asyncio
@@ -16,7 +14,6 @@ import json
 import random
 import re
 import socket
-import sys
 import threading
 import time
 
@@ -237,10 +234,3 @@ def _completion(text):
 def _error(status, message, headers=None):
     content = json.dumps({"error": {"message": message}})
     return Response(content, status, media_type="application/json", headers=headers)
-
-
-if __name__ == "__main__":
-    named, *given = sys.argv[1:]
-    served = ChatServer(named, seconds=float(given[0]) if given else None).start()
-    print(served.url, flush=True)
-    served._thread.join()

@@ -167,7 +167,7 @@ def test_files_hold_what_the_page_shows(manifest, tmp_path) -> None:
     best = next(csv.DictReader((tmp_path / "summary.csv").open()))
     assert (best["optim.lr"], best["a.filter"], best["mark"]) == ("1", "paper", "best")
     page = (tmp_path / "summary.html").read_text()
-    winner = "python -m r1reward.train optim.lr=1 a.filter=paper run.seed=1 data.steps=2"
+    winner = "r1reward train optim.lr=1 a.filter=paper run.seed=1 data.steps=2"
     assert f'<pre id="winner">{winner}</pre>' in page
     assert "<b>it</b>" not in page
     assert "&lt;b&gt;it&lt;/b&gt; broke" in page
@@ -197,7 +197,7 @@ def test_the_summary_again_by_command(manifest, tmp_path) -> None:
     done = command(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == str(tmp_path / "summary.html")
-    assert "python -m r1reward.train optim.lr=1 a.filter=paper run.seed=1" in done.stdout
+    assert "r1reward train optim.lr=1 a.filter=paper run.seed=1" in done.stdout
     refused = command(tmp_path / "nowhere")
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error {tmp_path / 'nowhere'}: no sweep.json there")

@@ -126,7 +126,7 @@ def test_the_same_overrides_are_the_same_folder_in_any_order(tmp_path) -> None:
     assert one.folder.name.rpartition("-")[2] == other.folder.name.rpartition("-")[2]
     assert one.overrides == ("a.b=1", "c=x")
     assert one.folder != Job.of(["c=x", "a.b=2"], tmp_path).folder
-    assert one.command("r1reward.train") == "python -m r1reward.train a.b=1 c=x"
+    assert one.command("r1reward.train") == "r1reward train a.b=1 c=x"
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,12 @@ def test_what_cannot_be_used_is_status_2(tmp_path, overrides, words) -> None:
 
 
 def test_speeds_by_hand() -> None:
-    given = {"seconds": 0.2, "samples": 256, "blocking_samples": 10, "consistency": {"concurrency": 32}}
+    given = {
+        "seconds": 0.2,
+        "samples": 256,
+        "blocking_samples": 10,
+        "consistency": {"concurrency": 32},
+    }
     found = figures(OmegaConf.create(given), {"ours": [1.6, 3.2, 2.0], "released": [4.0]})
     assert found["ours"]["median_s"] == 2.0
     assert found["ours"]["per_second"] == 128

@@ -69,7 +69,7 @@ def finished(root, program, name, *rows, end="finished"):
     run = RunDir(root / program / name)
     run.root.mkdir(parents=True)
     OmegaConf.save({"run": {"name": name}}, run.root / "config.yaml")
-    command = [f"/somewhere/r1reward/{program}.py", f"experiment={name}", "data.steps=2"]
+    command = ["r1reward", program, f"experiment={name}", "data.steps=2"]
     command += [f'hydra.run.dir="{root}/here"', f"run.root={root}"]
     made_with = {"machine": "2 CPU cores", "revision": "abc123", "command": command}
     start = {"event": "started", "resumed_from": 0, "started": START, **made_with}

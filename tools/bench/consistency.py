@@ -26,7 +26,6 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import REPO
 from r1reward.consistency.base import Agreement, Case
 from r1reward.consistency.openai import OpenAICheck
 from r1reward.core.errors import ConfigError
@@ -55,20 +54,13 @@ def serving(seconds: float) -> Iterator[str]:
     Raises:
         ConfigError: when it does not start.
     """
-    command = [
-        sys.executable,
-        str(REPO / "tests" / "support" / "chat_server.py"),
-        "slow",
-        str(seconds),
-    ]
+    command = [sys.executable, "-m", "r1reward.tools.bench.server", str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             if not url:
-                raise ConfigError(
-                    "tests/support/chat_server.py did not start; what it says is above"
-                )
+                raise ConfigError("the server did not start; what it says is above")
             yield url
         finally:
             process.kill()

@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import REPO
 from r1reward.core.errors import ConfigError
 from r1reward.core.rows import scan_rows
 from r1reward.machine.console import console_on
@@ -97,7 +96,7 @@ def generate(rows: int, seed: int, path: Path) -> None:
 def convert(cfg: DictConfig, folder: Path) -> list[str]:
     """Convert the rows; images stay where they are."""
     return [
-        "r1reward.tools.convert",
+        "convert",
         "source=plain",
         f"source.root={folder}",
         f"source.files={ROWS}",
@@ -110,13 +109,13 @@ def convert(cfg: DictConfig, folder: Path) -> list[str]:
 def validate(cfg: DictConfig, folder: Path) -> list[str]:
     """Check the converted rows, near duplicates and languages included."""
     files = f"files=[{folder}/converted]"
-    return ["r1reward.tools.validate", files, f"media_root={PHOTOS}", "shown=1", _workers(cfg)]
+    return ["validate", files, f"media_root={PHOTOS}", "shown=1", _workers(cfg)]
 
 
 def decontaminate(cfg: DictConfig, folder: Path) -> list[str]:
     """Compare the converted rows with the embedded benchmark: prompts and images."""
     return [
-        "r1reward.tools.decontaminate",
+        "decontaminate",
         f"input={folder}/converted",
         f"media_root={PHOTOS}",
         "benchmarks=[photos]",
@@ -129,7 +128,7 @@ def _workers(cfg: DictConfig) -> str:
     return f"workers={'null' if cfg.workers is None else cfg.workers}"
 
 
-# Step -> the module and the arguments of its command; later steps may read what earlier ones wrote.
+# Step -> its command and arguments; later steps may read what earlier ones wrote.
 STEPS: dict[str, Callable[[DictConfig, Path], list[str]]] = {
     "convert": convert,
     "validate": validate,
@@ -145,8 +144,8 @@ def measure(step: str, arguments: list[str], rows: int, log: Path) -> Measured:
     """
     load, began, used = os.getloadavg()[0], time.monotonic(), _children_seconds()
     with open(log, "wb") as output:
-        command = [sys.executable, "-m", *arguments]
-        running = subprocess.Popen(command, stdout=output, stderr=output, cwd=REPO)
+        command = [sys.executable, "-m", "r1reward", *arguments]
+        running = subprocess.Popen(command, stdout=output, stderr=output)
         peaks: dict[int, int] = {}
         while running.poll() is None:
             _look(running.pid, peaks)

@@ -1,14 +1,11 @@
-"""Figures that a later run is held against: ``r1reward bench-compare FILE [--keep NAME]``.
+"""Figures that later runs of a benchmark are compared with.
 
-A benchmark writes ``bench.json``: what it measured, on what machine, with what settings. ``--keep``
-puts its figures into ``recipes/benchmarks/NAME.json``; from then on every run with the same
-settings on the same kind of GPU is compared with them. Exit status: 0 when no figure is worse than
-its tolerance allows, or nothing comparable is kept, 1 when one is, 2 for a file that is no result.
+A benchmark writes ``bench.json``: what it measured, on what machine, with what settings. Those that
+are kept lie in ``recipes/benchmarks``; every run with the same settings on the same kind of GPU is
+compared with them.
 """
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import error
-from r1reward.config.compose import REPO
+from r1reward.config.compose import package_file
 from r1reward.core.errors import ConfigError
-from r1reward.machine.console import console_on
 from r1reward.store.files import write_text
 
 SCHEMA = 1
-KEPT = REPO / "recipes" / "benchmarks"
+KEPT = package_file("recipes/benchmarks")
+_RESOURCES = KEPT.parent.parent
 _KEYS = ("schema", "bench", "settings", "machine", "figures")
 
 
@@ -61,7 +58,7 @@ def content(
 
     Args:
         bench: name of the benchmark.
-        cfg: its configuration; where results lie is no part of it, nor is where the repository is.
+        cfg: its configuration; where results lie is no part of it, nor is where the package is.
         machine: of :func:`r1reward.tools.bench.machine.here`.
         figures: by name, unit included.
         more: whatever else is worth keeping in the run's own folder.
@@ -81,7 +78,7 @@ def _portable(value: Any) -> Any:
         return {key: _portable(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_portable(one) for one in value]
-    return value.replace(f"{REPO}/", "") if isinstance(value, str) else value
+    return value.replace(f"{_RESOURCES}/", "") if isinstance(value, str) else value
 
 
 def file_of(cfg: DictConfig) -> Path:
@@ -97,7 +94,7 @@ def write(path: Path, found: Mapping[str, Any]) -> None:
 def kept_for(found: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """Return the kept result of the same benchmark, settings and GPUs; None where there is none."""
     for path in sorted(KEPT.glob("*.json")):
-        kept = _read(path)
+        kept = read(path)
         if all(kept[key] == found[key] for key in ("bench", "settings")) and _alike(kept, found):
             return path, kept
     return None
@@ -133,7 +130,7 @@ def conclude(console: Console, path: Path) -> None:
     Raises:
         SystemExit: with status 1 when a figure is worse than allowed.
     """
-    found = _read(path)
+    found = read(path)
     bad: list[str] = []
     if pair := kept_for(found):
         table, bad = beside(found, pair[1])
@@ -151,7 +148,12 @@ def _where(result: Mapping[str, Any]) -> str:
     return ", ".join([*gpus, machine["cpu"], f"{machine['cores']} cores", machine["date"]])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Return a result.
+
+    Raises:
+        ConfigError: when it is none.
+    """
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
         missing = [key for key in _KEYS if key not in found]
@@ -160,23 +162,3 @@ def _read(path: Path) -> dict[str, Any]:
     if missing or found["schema"] != SCHEMA:
         raise ConfigError(f"{path}: no result of a benchmark (schema {SCHEMA}; lacks {missing})")
     return found
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description="Compare a result with the kept one, or keep it.")
-    parser.add_argument("file", type=Path, help="bench.json of a run")
-    parser.add_argument("--keep", metavar="NAME", help="keep it in recipes/benchmarks/NAME.json")
-    options = parser.parse_args()
-    try:
-        if options.keep is None:
-            return conclude(console_on(sys.stdout), options.file)
-        found = _read(options.file)
-    except ConfigError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
-    write(KEPT / f"{options.keep}.json", found)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ off than conf/plan.yaml says, or worse than a kept run's.
 import json
 import math
 import random
+import shlex
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from r1reward.cli.command import error, run_command
-from r1reward.config.compose import REPO, compose_config, resolve_cluster
+from r1reward.config.compose import compose_config, resolve_cluster
 from r1reward.consistency.base import Agreement
 from r1reward.core.errors import ConfigError
 from r1reward.core.verdict import ParseFailure, Verdict
@@ -227,10 +228,10 @@ def bench(cfg: DictConfig) -> None:
     path = file_of(cfg)
     path.parent.mkdir(parents=True)
     run = RunDir(path.parent / "run")
-    command = [sys.executable, "-m", "r1reward.train", *overrides, f"hydra.run.dir={run.root}"]
-    console.print(" ".join(command[1:]), markup=False, soft_wrap=True)
+    command = ["r1reward", "train", *overrides, f"hydra.run.dir={run.root}"]
+    console.print(shlex.join(command), markup=False, soft_wrap=True)
     with watched(cfg.every) as samples:
-        status = subprocess.run(command, cwd=REPO).returncode
+        status = subprocess.run([sys.executable, "-m", *command]).returncode
     rows = [row for row in run.rows("train") if row["step"] > cfg.warm_up]
     if status or len(rows) != cfg.steps:
         raise ConfigError(f"the run failed (status {status}); {run.log} says why")

@@ -19,7 +19,6 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from r1reward.cli.command import run_command
-from r1reward.config.compose import REPO
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
@@ -46,12 +45,12 @@ def train(overrides: Sequence[str], folder: Path, steps: int) -> list[tuple[floa
     """
     tracked = folder / "steps.jsonl"
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "r1reward.train", *overrides, f"data.steps={steps}"]
+    command = [sys.executable, "-m", "r1reward", "train", *overrides, f"data.steps={steps}"]
     command += [f"hydra.run.dir={folder}", f"{_ENVIRONMENT}={tracked}"]
     ended: list[float] = []
     with (
         open(folder / "console.txt", "wb") as console,
-        subprocess.Popen(command, cwd=REPO, stdout=console, stderr=console) as process,
+        subprocess.Popen(command, stdout=console, stderr=console) as process,
     ):
         while process.poll() is None:
             lines = tracked.read_bytes().count(b"\n") if tracked.exists() else 0

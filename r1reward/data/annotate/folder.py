@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from r1reward.cli.command import typed
 from r1reward.core.errors import UserError
 from r1reward.core.rows import RowError, files_of
 from r1reward.data.annotate.attempts import Annotation
@@ -76,7 +75,7 @@ class AnnotatedFolder:
         write_manifest(
             self.path,
             shards,
-            command=shlex.join(sys.argv),
+            command=typed("annotate"),
             settings=settings,
             **facts,
             inputs=[_file(path) for path in files_of(self.source)],

@@ -318,4 +318,4 @@ def test_the_command(tmp_path):
     done = subprocess.run(run, capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path}/x.html: 184 records" in done.stdout
-    assert "python -m r1reward.tools.data_page" in (tmp_path / "x.html").read_text()
+    assert "r1reward data-page" in (tmp_path / "x.html").read_text()

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from r1reward.config.compose import REPO
+from r1reward.tools.bench import compare
 from r1reward.tools.bench import kept as benchmarks
-from r1reward.tools.bench.kept import Figure, beside, content, kept_for, main
+from r1reward.tools.bench.kept import Figure, beside, content, kept_for
 
 MACHINE = {"gpus": ["NVIDIA H200"], "cpu": "Xeon", "cores": 16, "date": "2026-01-02"}
 CFG = OmegaConf.create({"out": "runs/x", "steps": 3, "model": f"{REPO}/recipes/tiny"})
@@ -75,14 +76,16 @@ def test_without_gpus_the_processor_has_to_be_the_same(folder) -> None:
 @pytest.fixture
 def command(monkeypatch, tmp_path, capsys):
     """The command over a folder of its own: what it prints, and its exit status."""
-    monkeypatch.setattr(benchmarks, "KEPT", tmp_path / "kept")
+    folder = tmp_path / "recipes" / "benchmarks"
+    monkeypatch.setattr(benchmarks, "KEPT", folder)
+    monkeypatch.setattr(compare, "checkout", lambda: tmp_path)
 
     def run(one, *options):
         path = tmp_path / "bench.json"
         path.write_text(one if isinstance(one, str) else json.dumps(one))
         monkeypatch.setattr(sys, "argv", ["benchmarks", str(path), *options])
         try:
-            main()
+            compare.main()
         except SystemExit as ended:
             return ended.code, capsys.readouterr()
         return 0, capsys.readouterr()
