@@ -60,7 +60,7 @@ class Run:
                 file.write(json.dumps({"time": START + seconds, "kind": kind, **fields}) + "\n")
 
     def started(self, seconds, resumed_from=0, **fields):
-        command = ["/somewhere/r1reward/train.py", *self.overrides]
+        command = ["r1reward", "train", *self.overrides]
         fields |= {"command": command, "resumed_from": resumed_from, "started": START + seconds}
         self.append((seconds + 5, "event", {"event": "started", **fields}))
 
