@@ -36,7 +36,7 @@ def test_a_source_says_what_it_is_and_has_its_settings(name):
     source = build(name)
     kind = type(source)
     assert source.name == name == kind.__module__.rpartition(".")[2]
-    assert source.published
+    assert source.published_at
     parameters = set(inspect.signature(kind).parameters)
     assert set(option("source", name)) == parameters | {"_target_"}
     assert parameters >= {"root", "files", "media_root"}
@@ -81,7 +81,7 @@ def test_without_files_one_message_says_which_and_where_from(name, tmp_path):
     message = str(raised.value)
     assert all(pattern in message for pattern in source.files)
     assert str(tmp_path) in message
-    assert source.published in message
+    assert source.published_at in message
 
 
 @pytest.mark.parametrize("name", NAMES)

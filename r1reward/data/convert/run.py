@@ -82,7 +82,7 @@ def convert(
     paths = job.source.paths()
     if not paths:
         patterns = ", ".join(job.source.patterns())
-        where = f"below {job.source.root} ({job.source.published})"
+        where = f"below {job.source.root} ({job.source.published_at})"
         raise ConvertError(f"{job.source.name}: no file {patterns} {where}")
     progress = Progress()
     try:

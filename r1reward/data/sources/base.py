@@ -73,7 +73,7 @@ class Source(ABC):
         files: patterns below it.
         media_root: folder that relative media paths start from, and must not leave.
         name: that of its module and of its file in conf/source.
-        published: where it comes from, such as Hugging Face owner/name.
+        published_at: where it comes from, such as Hugging Face owner/name.
         fields: what a row must have; a field may be null.
         example: a row with at least one preference.
     """
@@ -82,7 +82,7 @@ class Source(ABC):
     files: Sequence[str]
     media_root: str
     name: ClassVar[str]
-    published: ClassVar[str]
+    published_at: ClassVar[str]
     fields: ClassVar[tuple[str, ...]]
     example: ClassVar[Row]
 

@@ -41,7 +41,7 @@ class MMRLHF(RankedSource):
 
     subsets: Sequence[str]
     name: ClassVar[str] = "mm_rlhf"
-    published: ClassVar[str] = "Hugging Face yifanzhang114/MM-RLHF"
+    published_at: ClassVar[str] = "Hugging Face yifanzhang114/MM-RLHF"
     fields: ClassVar[tuple[str, ...]] = ()  # two forms: see preferences
     example: ClassVar[Row] = {
         "id": "31",

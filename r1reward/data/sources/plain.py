@@ -27,7 +27,7 @@ class Plain(Source):
 
     label: str
     name: ClassVar[str] = "plain"
-    published: ClassVar[str] = "your own pairs"
+    published_at: ClassVar[str] = "your own files"
     fields: ClassVar[tuple[str, ...]] = ("question", "chosen", "rejected", "image")
     example: ClassVar[Row] = {
         "question": "How many dogs are there?",

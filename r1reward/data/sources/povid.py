@@ -32,7 +32,7 @@ class POVID(Source):
 
     prefix: str
     name: ClassVar[str] = "povid"
-    published: ClassVar[str] = "Hugging Face YiyangAiLab/POVID_preference_data_for_VLLMs"
+    published_at: ClassVar[str] = "Hugging Face YiyangAiLab/POVID_preference_data_for_VLLMs"
     fields: ClassVar[tuple[str, ...]] = ("id", "image", "conversations", "rejected_conversations")
     example: ClassVar[Row] = {
         "id": "COCO_train2014_000000353952",

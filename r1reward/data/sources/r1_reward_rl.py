@@ -32,7 +32,7 @@ class R1RewardRL(Source):
     """
 
     name: ClassVar[str] = "r1_reward_rl"
-    published: ClassVar[str] = "Hugging Face yifanzhang114/R1-Reward-RL"
+    published_at: ClassVar[str] = "Hugging Face yifanzhang114/R1-Reward-RL"
     fields: ClassVar[tuple[str, ...]] = ("question", "message", "answer")
     example: ClassVar[Row] = {
         "question": "How many dogs are there?",

@@ -24,7 +24,7 @@ class RLAIFV(Source):
     """
 
     name: ClassVar[str] = "rlaif_v"
-    published: ClassVar[str] = "Hugging Face openbmb/RLAIF-V-Dataset"
+    published_at: ClassVar[str] = "Hugging Face openbmb/RLAIF-V-Dataset"
     fields: ClassVar[tuple[str, ...]] = ("question", "chosen", "rejected", "image")
     example: ClassVar[Row] = {
         "question": "How many dogs are there?",

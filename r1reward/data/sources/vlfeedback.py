@@ -33,7 +33,7 @@ class VLFeedback(RankedSource):
     """
 
     name: ClassVar[str] = "vlfeedback"
-    published: ClassVar[str] = "Hugging Face MMInstruction/VLFeedback"
+    published_at: ClassVar[str] = "Hugging Face MMInstruction/VLFeedback"
     fields: ClassVar[tuple[str, ...]] = ("id", "prompt", "completions")
     example: ClassVar[Row] = {
         "id": "svit-1",

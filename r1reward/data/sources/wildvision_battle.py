@@ -35,7 +35,7 @@ class WildVisionBattle(Source):
     """
 
     name: ClassVar[str] = "wildvision_battle"
-    published: ClassVar[str] = "Hugging Face WildVision/wildvision-battle"
+    published_at: ClassVar[str] = "Hugging Face WildVision/wildvision-battle"
     fields: ClassVar[tuple[str, ...]] = (
         "question_id",
         "conversation_a",
