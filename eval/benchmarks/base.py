@@ -43,6 +43,7 @@ class Benchmark(ABC):
         fetch: where to get it and where it must lie, with ``{root}``.
         groupings: grouping -> where it comes from; ``official`` comes first.
         counts: key of :meth:`verify` -> the counts that are right.
+        example: a row of the first of ``files``; None where the files come with the repository.
         acc_plus: whether "all pairs of a cluster right" is one of its metrics.
     """
 
@@ -52,6 +53,7 @@ class Benchmark(ABC):
     fetch: ClassVar[str]
     groupings: ClassVar[Mapping[str, str]]
     counts: ClassVar[Mapping[str, Collection[int]]]
+    example: ClassVar[Row | None] = None
     acc_plus: ClassVar[bool] = False
 
     def __init__(

@@ -36,6 +36,13 @@ class MMRLHFRewardBench(Benchmark):
         "official/safety": {32},
         "official/video": {25},
     }
+    example: ClassVar = {
+        "id": "31",
+        "prompt": "How many dogs are there?",
+        "chosen": "There are two dogs.",
+        "rejected": "There is one dog.",
+        "image": "short/31.png",
+    }
     acc_plus = True
 
     def place(self, row: Row) -> Place:

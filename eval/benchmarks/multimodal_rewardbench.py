@@ -54,6 +54,15 @@ class MultimodalRewardBench(Benchmark):
         "official/vqa": range(1198, 1201),
         "subgroup/safety/toxicity": {0, 500},
     }
+    example: ClassVar = {
+        "ID": "nocaps_1",
+        "Category": "open_generation/correctness_task",
+        "Image": "images/nocaps/1.jpg",
+        "Text": "How many dogs are there?",
+        "Output1": "There is one dog.",
+        "Output2": "There are two dogs.",
+        "Better": "Output2",
+    }
 
     def place(self, row: Row) -> Place:
         """Group by ``Category``; split safety and reasoning by the id, as the official scorer."""

@@ -67,6 +67,13 @@ class VLRewardBench(Benchmark):
         "subgroup/mathverse": {167},
         "subgroup/mmmu-pro": {151},
     }
+    example: ClassVar = {
+        "id": "RLAIF-V-1",
+        "query": "How many dogs are there?",
+        "response": ["There are two dogs.", "There is one dog."],
+        "image": {"bytes": None, "path": "dogs.jpg"},
+        "human_ranking": [0, 1],
+    }
 
     def place(self, row: Row) -> Place:
         """Group by the beginning of the id."""

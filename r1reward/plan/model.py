@@ -155,27 +155,44 @@ class Model:
 
 
 def model_of(path: str) -> Model:
-    """Return the model in a folder, or of a hub name in models.yaml.
+    """Return the model in a folder, or of a hub name: one in models.yaml, or downloaded already.
 
     Raises:
         ConfigError: for anything else, also for another architecture.
     """
-    file = Path(path) / "config.json"
-    if file.is_file():
-        config = json.loads(file.read_text(encoding="utf-8"))
-    else:
-        known = yaml.safe_load((Path(__file__).parent / "models.yaml").read_text())
-        if path not in known:
-            raise ConfigError(
-                f"actor_rollout_ref.model.path={path}: no config.json there, and not one of "
-                f"{', '.join(known)}; give the folder of the model"
-            )
-        config = known[path]
+    config = _config(path)
     text = config.get("text_config", config)  # published files have the text's keys at the top
     try:
         return _model(config, text, config["vision_config"])
     except KeyError as key:
-        raise ConfigError(f"{file}: no {key}; only Qwen2.5-VL is planned") from None
+        raise ConfigError(f"{path}/config.json: no {key}; only Qwen2.5-VL is planned") from None
+
+
+def _config(path: str) -> dict[str, Any]:
+    file = Path(path) / "config.json"
+    if not file.is_file():
+        known = yaml.safe_load((Path(__file__).parent / "models.yaml").read_text())
+        if path in known:
+            return dict(known[path])
+        if (downloaded := _downloaded(path)) is None:
+            raise ConfigError(
+                f"actor_rollout_ref.model.path={path}: no config.json there, and not one of "
+                f"{', '.join(known)}; give the folder of the model, or download it"
+            )
+        file = downloaded
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _downloaded(name: str) -> Path | None:
+    """Return config.json of a hub name in Hugging Face's cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:  # a path that is no hub name
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def _model(config: dict[str, Any], text: dict[str, Any], vision: dict[str, Any]) -> Model:

@@ -11,6 +11,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from r1reward.consistency.base import Agreement, Case, CheckCall, ConsistencyCheck
 from r1reward.core.verdict import Verdict, parse_verdict
+from r1reward.rewards.base import Reward
 
 _log = logging.getLogger(__name__)
 _NO_CALL = CheckCall(seconds=0.0)
@@ -35,7 +36,7 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
         **_unused: Any,
     ) -> None:
         super().__init__(config, tokenizer, compute_score)
-        self.reward = instantiate(config.reward.function)
+        self.reward: Reward = instantiate(config.reward.function)
         hosted = {"router": reward_router_address} if reward_router_address else {}
         self.check: ConsistencyCheck = instantiate(config.consistency, **hosted)
         self._error_logged = False
@@ -61,6 +62,7 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
         return {
             "reward_score": parts.final,
             "reward_extra_info": {
+                **parts.further,
                 "acc": parts.result,  # the name verl's validation reports first
                 "format": parts.format,
                 "consistency": parts.consistency,

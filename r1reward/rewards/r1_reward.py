@@ -5,27 +5,10 @@ from math import isfinite
 
 from r1reward.consistency.base import Agreement
 from r1reward.core.verdict import ParseFailure, Verdict
+from r1reward.rewards.base import RewardParts
 
 # What the check's word is worth as C: consistent, inconsistent; without a word C is 0.
 _CONSISTENCY = {"paper": (1.0, 0.0), "released": (1.0, -1.0)}
-
-
-@dataclass(frozen=True, slots=True)
-class RewardParts:
-    """One answer's reward and what it is made of.
-
-    Attributes:
-        result: 1 for the better response, else 0.
-        format: 1 for the format asked for, else 0.
-        consistency: C of the formula: 1 if and only if the check found the answer consistent with
-            its reasoning; for an inconsistent one 0 (``paper``) or -1 (``released``); else 0.
-        final: the reward; always the formula over the three others.
-    """
-
-    result: float
-    format: float
-    consistency: float
-    final: float
 
 
 @dataclass(frozen=True, slots=True)

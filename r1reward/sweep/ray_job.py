@@ -70,13 +70,16 @@ class RayJob:
                 time.sleep(self._poll_seconds)
 
     def _client(self) -> Any:
-        if _TOKEN.exists():  # of the cluster, if it asks for one: its daemons read the same file
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        headers = {}
+        # The cluster's daemons read the same file. Ray would read it only if RAY_AUTH_MODE were set
+        # before its first import.
+        if _TOKEN.exists() and "RAY_AUTH_MODE" not in os.environ:
+            headers["Authorization"] = f"Bearer {_TOKEN.read_text().strip()}"
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
 
         try:
-            return JobSubmissionClient(self._address)
+            return JobSubmissionClient(self._address, headers=headers)
         except AuthenticationError:
             advice = (
                 f"the cluster asks for a token; copy its head's {_TOKEN} here and to every node"

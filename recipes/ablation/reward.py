@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 
 from r1reward.consistency.base import Agreement, Case
 from r1reward.core.verdict import ParseFailure, Verdict, parse_verdict
-from r1reward.rewards.r1_reward import RewardParts
+from r1reward.rewards.base import Reward, RewardParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Scorer:
     """Check and reward formula of a training configuration (r1reward/plugin/reward_manager.py)."""
 
     def __init__(self, config: Any) -> None:
-        self._reward = instantiate(config.reward.function)
+        self._reward: Reward = instantiate(config.reward.function)
         self._check = instantiate(config.consistency)
 
     def __call__(self, texts: Sequence[str], labels: Sequence[int]) -> list[Scored]:

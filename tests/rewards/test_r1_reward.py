@@ -7,7 +7,8 @@ import pytest
 
 from r1reward.consistency.base import Agreement
 from r1reward.core.verdict import ParseFailure, Verdict
-from r1reward.rewards.r1_reward import R1Reward, RewardParts
+from r1reward.rewards.base import RewardParts
+from r1reward.rewards.r1_reward import R1Reward
 
 PAPER = R1Reward(consistency_weight=0.5, format_weight=0.5, consistency="paper")
 RELEASED = replace(PAPER, consistency="released")

@@ -266,12 +266,11 @@ def mmrb_parquet(folder):
     parquet(folder / "data" / "test-00001-of-00002.parquet", rows[2000:])
 
 
-# Benchmark -> its official forms. A new benchmark adds one line.
+# Benchmark -> the forms that its files are published in.
 FILES = {
     "vlrewardbench": [vlrb_hub, vlrb_repository, vlrb_seed],
     "mmrlhf_rewardbench": [mmrlhf_jsonl, mmrlhf_parquet],
     "multimodal_rewardbench": [mmrb_json, mmrb_json_with_toxicity, mmrb_parquet],
-    "photos": [],  # comes with the repository
 }
 
 

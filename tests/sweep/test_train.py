@@ -1,18 +1,16 @@
 """Real training runs, two at once, on one machine and on one Ray cluster: they do not collide."""
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.ray_cluster import ray_cluster
 from support.training import SMALL, leftovers
 from support.waiting import wait_for
 
 from r1reward.config.compose import REPO
-from r1reward.machine import janitor
 from r1reward.store.rundir import RunDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -61,36 +59,11 @@ def test_two_runs_at_once_on_one_machine(tmp_path) -> None:
     wait_for(lambda: leftovers() <= before)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture
 def cluster(tmp_path):
     """The address of a Ray cluster with room for two runs."""
-    token, scratch, port = "test-cluster", Path(f"/tmp/r1-cluster-{os.getpid()}"), free_port()
-    command = [
-        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *(f"--temp-dir={scratch}", "--disable-usage-stats", "--object-store-memory=2000000000"),
-        *("--num-cpus=32", "--num-gpus=2", f"--port={free_port()}", f"--dashboard-port={port}"),
-        f"--dashboard-agent-listen-port={free_port()}",  # its default serves one cluster a machine
-    ]
-    with open(tmp_path / "cluster.txt", "w") as said:
-        subprocess.Popen(
-            command,
-            env={**os.environ, janitor.TOKEN: token},
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    try:
-        started = tmp_path / "cluster.txt"
-        wait_for(lambda: "Ray runtime started" in started.read_text())
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        janitor.clean(token, scratch, set())
+    with ray_cluster(tmp_path, cpus=32, gpus=2, store_bytes=2_000_000_000) as address:
+        yield address
 
 
 def test_two_runs_at_once_on_one_ray_cluster(tmp_path, cluster) -> None:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -35,7 +35,8 @@ from r1reward.machine.gpus import ask
 from r1reward.plan import Plan, gpu, load_settings, plan_training
 from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.plan.settings import split_overrides
-from r1reward.rewards.r1_reward import R1Reward, RewardParts
+from r1reward.rewards.base import RewardParts
+from r1reward.rewards.r1_reward import R1Reward
 from r1reward.store.rundir import RunDir
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
 from r1reward.tools.bench.machine import here
@@ -62,7 +63,7 @@ class Coin(R1Reward):
         """Return the true parts, with a final reward of 0 or 1."""
         parts = super().score(verdict, label, agreement)
         chance = float(random.random() < 0.5)  # noqa: S311 - no secret
-        return RewardParts(parts.result, parts.format, parts.consistency, chance)
+        return replace(parts, final=chance)
 
 
 @dataclass(frozen=True, slots=True)

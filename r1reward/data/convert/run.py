@@ -82,7 +82,8 @@ def convert(
     paths = job.source.paths()
     if not paths:
         patterns = ", ".join(job.source.patterns())
-        raise ConvertError(f"{job.source.name}: no file {patterns} below {job.source.root}")
+        where = f"below {job.source.root} ({job.source.published_at})"
+        raise ConvertError(f"{job.source.name}: no file {patterns} {where}")
     progress = Progress()
     try:
         tasks = [(path, shard_rows) for path in paths]

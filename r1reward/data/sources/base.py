@@ -66,21 +66,25 @@ class Preference:
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """A preference set; subclasses say what a row means, and their docstring where it comes from.
+    """A preference set; subclasses say what a row means.
 
     Attributes:
         root: folder of the downloaded files.
         files: patterns below it.
         media_root: folder that relative media paths start from, and must not leave.
         name: that of its module and of its file in conf/source.
+        published_at: where it comes from, such as Hugging Face owner/name.
         fields: what a row must have; a field may be null.
+        example: a row with at least one preference.
     """
 
     root: str
     files: Sequence[str]
     media_root: str
     name: ClassVar[str]
+    published_at: ClassVar[str]
     fields: ClassVar[tuple[str, ...]]
+    example: ClassVar[Row]
 
     @abstractmethod
     def preferences(self, row: Row) -> Iterator[Preference | SourceError]:

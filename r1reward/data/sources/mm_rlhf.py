@@ -26,7 +26,7 @@ _RANKING = ("question", "models_output", "final_ranking")
 
 @dataclass(frozen=True)
 class MMRLHF(RankedSource):
-    """Hugging Face yifanzhang114/MM-RLHF (arXiv 2502.10391), media unpacked from its archives.
+    """Rankings and pairs (arXiv 2502.10391), media unpacked from their archives.
 
     ``data.jsonl``, or its copy in parquet, has the rankings: ``question``, ``models_output``,
     ``final_ranking`` (1 is the best). ``dpo_pairs.jsonl`` has pairs: ``prompt``, ``chosen``,
@@ -41,7 +41,15 @@ class MMRLHF(RankedSource):
 
     subsets: Sequence[str]
     name: ClassVar[str] = "mm_rlhf"
+    published_at: ClassVar[str] = "Hugging Face yifanzhang114/MM-RLHF"
     fields: ClassVar[tuple[str, ...]] = ()  # two forms: see preferences
+    example: ClassVar[Row] = {
+        "id": "31",
+        "question": "How many dogs are there?",
+        "image": "short/31.png",
+        "models_output": ["There is one dog.", "There are two dogs.", "There is a dog."],
+        "final_ranking": [2, 1, 2],
+    }
 
     def __post_init__(self) -> None:
         """Refuse a subset that is none."""

@@ -27,7 +27,14 @@ class Plain(Source):
 
     label: str
     name: ClassVar[str] = "plain"
+    published_at: ClassVar[str] = "your own files"
     fields: ClassVar[tuple[str, ...]] = ("question", "chosen", "rejected", "image")
+    example: ClassVar[Row] = {
+        "question": "How many dogs are there?",
+        "chosen": "There are two dogs.",
+        "rejected": "There is one dog.",
+        "image": "dogs.jpg",
+    }
 
     def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
         """Yield the one preference of the row."""

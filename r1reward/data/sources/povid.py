@@ -19,7 +19,7 @@ from r1reward.data.sources.base import (
 
 @dataclass(frozen=True)
 class POVID(Source):
-    """Hugging Face YiyangAiLab/POVID_preference_data_for_VLLMs: a .json list of 17k pairs.
+    """A .json list of 17k pairs.
 
     Read: ``id``, ``image`` (a path to a COCO 2014 training image), ``conversations`` and
     ``rejected_conversations`` (one turn of ``human`` and one of ``gpt``; ``from`` and ``value``),
@@ -32,7 +32,20 @@ class POVID(Source):
 
     prefix: str
     name: ClassVar[str] = "povid"
+    published_at: ClassVar[str] = "Hugging Face YiyangAiLab/POVID_preference_data_for_VLLMs"
     fields: ClassVar[tuple[str, ...]] = ("id", "image", "conversations", "rejected_conversations")
+    example: ClassVar[Row] = {
+        "id": "COCO_train2014_000000353952",
+        "image": "./data/coco/COCO_train2014_000000353952.jpg",
+        "conversations": [
+            {"from": "human", "value": "<image>\nHow many dogs are there?"},
+            {"from": "gpt", "value": "There are two dogs."},
+        ],
+        "rejected_conversations": [
+            {"from": "human", "value": "<image>\nHow many dogs are there?"},
+            {"from": "gpt", "value": "There are two dogs and a cat."},
+        ],
+    }
 
     def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
         """Yield the one preference of the row."""

@@ -17,14 +17,22 @@ from r1reward.data.sources.base import (
 
 @dataclass(frozen=True)
 class RLAIFV(Source):
-    """Hugging Face openbmb/RLAIF-V-Dataset: parquet with the images inside (83k rows; CC BY-NC).
+    """Parquet with the images inside (83k rows; CC BY-NC).
 
     Read: ``question``, ``chosen``, ``rejected``, ``image`` (``bytes`` and ``path``), ``idx``; all
     as on its card.
     """
 
     name: ClassVar[str] = "rlaif_v"
+    published_at: ClassVar[str] = "Hugging Face openbmb/RLAIF-V-Dataset"
     fields: ClassVar[tuple[str, ...]] = ("question", "chosen", "rejected", "image")
+    example: ClassVar[Row] = {
+        "question": "How many dogs are there?",
+        "chosen": "There are two dogs.",
+        "rejected": "There is one dog.",
+        "image": {"bytes": b"\xff\xd8\xff\xe0", "path": "000000000139.jpg"},
+        "idx": "4",
+    }
 
     def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
         """Yield the one preference of the row."""

@@ -21,7 +21,7 @@ _FIELDS = {"annotations", "response"}
 
 @dataclass(frozen=True)
 class VLFeedback(RankedSource):
-    """Hugging Face MMInstruction/VLFeedback: 80,258 rows of ``vlfeedback_80k.jsonl`` or parquet.
+    """80,258 rows of ``vlfeedback_80k.jsonl`` or parquet.
 
     Read: ``id``, ``prompt``, ``completions`` (of each: ``response`` and ``annotations``, aspect ->
     ``Rating``), and the image: ``image`` in parquet, else ``<id>.jpg`` of ``merged_images.zip``.
@@ -33,7 +33,28 @@ class VLFeedback(RankedSource):
     """
 
     name: ClassVar[str] = "vlfeedback"
+    published_at: ClassVar[str] = "Hugging Face MMInstruction/VLFeedback"
     fields: ClassVar[tuple[str, ...]] = ("id", "prompt", "completions")
+    example: ClassVar[Row] = {
+        "id": "svit-1",
+        "prompt": "How many dogs are there?",
+        "completions": [
+            {
+                "response": "There are two dogs.",
+                "annotations": {
+                    "Helpfulness": {"Rating": "5"},
+                    "Visual Faithfulness": {"Rating": "5"},
+                },
+            },
+            {
+                "response": "There is one dog.",
+                "annotations": {
+                    "Helpfulness": {"Rating": "3"},
+                    "Visual Faithfulness": {"Rating": "1"},
+                },
+            },
+        ],
+    }
 
     def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
         """Yield the pairs of the row's answers, and the answers that are in none."""

@@ -25,7 +25,7 @@ _TIES = ("tie", "tie (bothbad)")
 
 @dataclass(frozen=True)
 class WildVisionBattle(Source):
-    """Hugging Face WildVision/wildvision-battle: parquet with the images inside (ODC-By).
+    """Parquet with the images inside (ODC-By).
 
     Read: ``question_id``, ``image``, ``winner`` (model_a, model_b, tie, tie (bothbad)) and
     ``conversation_a`` and ``conversation_b`` (turns of ``role`` and ``content``), as the code of
@@ -35,6 +35,7 @@ class WildVisionBattle(Source):
     """
 
     name: ClassVar[str] = "wildvision_battle"
+    published_at: ClassVar[str] = "Hugging Face WildVision/wildvision-battle"
     fields: ClassVar[tuple[str, ...]] = (
         "question_id",
         "conversation_a",
@@ -42,6 +43,19 @@ class WildVisionBattle(Source):
         "winner",
         "image",
     )
+    example: ClassVar[Row] = {
+        "question_id": "9f",
+        "conversation_a": [
+            {"role": "user", "content": "How many dogs are there?"},
+            {"role": "assistant", "content": "There are two dogs."},
+        ],
+        "conversation_b": [
+            {"role": "user", "content": "How many dogs are there?"},
+            {"role": "assistant", "content": "There is one dog."},
+        ],
+        "winner": "model_a",
+        "image": {"bytes": b"\xff\xd8\xff\xe0", "path": None},
+    }
 
     def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
         """Yield the one preference of the row."""

@@ -1,0 +1,36 @@
+"""Data sources as conversion builds them."""
+
+import base64
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from r1reward.config.compose import CONF, register_resolvers
+from r1reward.data.sources.base import Source, SourceError
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(100))
+BASE64 = base64.b64encode(JPEG).decode()
+
+
+def build(name, root="data", **values) -> Source:
+    """A source from its configuration, with other settings where they are given."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("convert", overrides=[f"source={name}", "out=o", f"source.root={root}"])
+    config.source.update(values)
+    OmegaConf.resolve(config)
+    return instantiate(config.source, _partial_=True, _convert_="all")()
+
+
+def read(name, row, **values):
+    """The preferences of a row."""
+    return list(build(name, **values).read(row))
+
+
+def refused(name, row, **values):
+    """Why a row is refused: the reason that is counted, and the message."""
+    with pytest.raises(SourceError) as raised:
+        read(name, row, **values)
+    return raised.value.reason, str(raised.value)
