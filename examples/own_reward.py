@@ -1,7 +1,7 @@
 """A reward of your own: a right answer earns more when its reasoning is brief.
 
-    python examples/own_reward.py
-    PYTHONPATH=examples r1reward train reward.function._target_=own_reward.BriefReward data.steps=4
+python examples/own_reward.py
+PYTHONPATH=examples r1reward train reward.function._target_=own_reward.BriefReward data.steps=4
 """
 
 from dataclasses import replace

@@ -191,3 +191,12 @@ def test_hooks_before_a_commit_call_what_is_there() -> None:
     for hook in repository["hooks"]:
         paths = [word for word in shlex.split(hook["entry"]) if "/" in word]
         assert [word for word in paths if not Path(REPO, word).exists()] == []
+
+
+@EVERY
+def test_files_that_are_named_are_there(document) -> None:
+    ours = re.compile(
+        r"(?:r1reward|conf|docs|examples|recipes|requirements|tests|tools|eval)/[\w./-]*"
+    )
+    spans = [span for span in document.spans if ours.fullmatch(span)]
+    assert [span for span in spans if not (REPO / span).exists()] == []

@@ -45,6 +45,11 @@ class Document:
         plain = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings)
         return {re.sub(r"\s", "-", heading.strip()) for heading in plain}
 
+    @property
+    def spans(self):
+        """Inline code."""
+        return [" ".join(span.split()) for span in _INLINE.findall(self.prose)]
+
     def blocks(self, language):
         """Return the blocks of code in a language."""
         return [code for found, code in _FENCE.findall(self.text) if found == language]
@@ -53,8 +58,7 @@ class Document:
         """Return the command lines of ``program``, from shell blocks and from inline code."""
         shell = "\n".join(self.blocks("bash")).replace("\\\n", " ")
         lines = [line.partition(" #")[0].strip() for line in shell.splitlines()]
-        spans = (" ".join(span.split()) for span in _INLINE.findall(self.prose))
-        return [line for line in (*lines, *spans) if line.startswith(f"{program} ")]
+        return [line for line in (*lines, *self.spans) if line.startswith(f"{program} ")]
 
 
 def documents():
