@@ -45,7 +45,7 @@ OVERRIDES = $(EXPERIMENT) \
   $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(RESUMED) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page consistency-check bench-consistency validate bench-eval doctor test test-slow test-gpu lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page consistency-check bench-consistency validate bench-eval doctor test test-slow test-gpu docs docs-serve lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,8 @@ lock: ## Pin the packages of pyproject.toml again, with hashes
 	@for platform in cpu gpu; do $(UV) pip compile --quiet --no-header --no-annotate --universal \
 	  --python-version 3.11 --generate-hashes pyproject.toml --extra $$platform --extra dev \
 	  --output-file requirements/$$platform.txt || exit 1; done
+	@$(UV) pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 \
+	  --generate-hashes --group docs --output-file requirements/docs.txt
 
 train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, CONSISTENCY, RESUME=auto|DIR, ARGS="key=value"
 	@$(BIN)/r1reward train $(OVERRIDES)
@@ -185,6 +187,20 @@ test-slow: $(READY) ## The tests that take more than a minute each
 test-gpu: $(READY) ## The tests that need a CUDA GPU; some of them two
 	@$(BIN)/python -m pytest -m gpu
 
+# The documentation has an environment of its own: its packages are not pinned with those of training.
+DOCS := .venv-docs
+$(DOCS)/.ready: requirements/docs.txt
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+docs: $(DOCS)/.ready ## Build the documentation into site/; a broken link is an error
+	@PYTHONPATH=. $(DOCS)/bin/python docs/_build/troubleshooting.py
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet $(ARGS)
+
+docs-serve: $(DOCS)/.ready ## Show the documentation on http://127.0.0.1:8080, and follow its changes
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs serve --dev-addr 127.0.0.1:8080 $(ARGS)
+
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -192,5 +208,5 @@ fmt: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 clean: ## Remove caches and build output (keeps .venv and runs)
-	@rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis outputs multirun
-	@find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
+	@rm -rf build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis outputs multirun
+	@find . -name __pycache__ -not -path './.venv*/*' -type d -prune -exec rm -rf {} +

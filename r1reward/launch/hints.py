@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 _TAIL = 1 << 20  # bytes of a log that are searched
-# `r1reward train` and `r1reward sft` name the same thing differently.
-_TOKENS = (
-    "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (r1reward sft: data.max_token_len_per_gpu)"
-)
-_KNOWN = {
+# `make train` and `make sft` name the same thing differently.
+_TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (make sft: data.max_token_len_per_gpu)"
+# By an expression for words of the failure; an advice begins with the problem.
+HINTS = {
     r"CUDA out of memory|CUDA error: out of memory": (
         f"The GPU's memory is full. While training: lower {_TOKENS}, or "
         "data.max_response_length. While generating: lower "
@@ -35,7 +34,7 @@ _KNOWN = {
         "or see who holds it with `ss -ltnp`."
     ),
     r"FlashAttention\d? has been toggled on|No module named 'flash_attn'": (
-        "flash-attn is not installed: build it (README, Requirements), or set "
+        "flash-attn is not installed: build it (docs/index.md, flash-attn), or set "
         "actor_rollout_ref.model.override_config.attn_implementation=sdpa and "
         "actor_rollout_ref.model.use_remove_padding=false (r1reward sft: model.*)."
     ),
@@ -71,10 +70,13 @@ _KNOWN = {
         "The GPUs could not talk to one another: start again with NCCL_DEBUG=INFO and read the "
         "log; a process that died earlier shows there too."
     ),
-    r"Too many open files": "Raise the limit of the shell that starts the run: ulimit -n 65536.",
+    r"Too many open files": (
+        "Too many files are open: raise the limit in the shell that starts the run, such as "
+        "`ulimit -n 65536`."
+    ),
     r"SIGKILL|OOM killer|died unexpectedly": (
-        "A process of the run was killed, mostly by the system for want of memory (`dmesg | tail` "
-        "says so): close other programs, or lower data.train_batch_size."
+        "A process of the run was killed, mostly for want of memory: `dmesg | tail` says so. Close "
+        "other programs, or lower data.train_batch_size."
     ),
 }
 # What others say when a process is gone; the cause is in the log, if anywhere.
@@ -93,7 +95,7 @@ _SPEAKER = re.compile(
 
 def hint(words: str) -> str | None:
     """Return what to do about an error with these words, or None where nothing is known."""
-    return next((text for known, text in _KNOWN.items() if re.search(known, words)), None)
+    return next((text for known, text in HINTS.items() if re.search(known, words)), None)
 
 
 def cause(words: str, log: Path, since: int = 0) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 
 from r1reward.config.compose import CONF, REPO, compose_config
 from r1reward.config.tree import flatten
-from r1reward.launch.hints import _KNOWN, _TOKENS, cause, hint
+from r1reward.launch.hints import _TOKENS, HINTS, cause, hint
 from r1reward.launch.run import reason
 
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"
@@ -164,7 +164,7 @@ def test_the_keys_that_hints_name_are_there() -> None:
     }
     named = {
         word.rstrip(".,;:)").partition("=")[0].lstrip("(")
-        for text in [*_KNOWN.values(), _TOKENS]
+        for text in [*HINTS.values(), _TOKENS]
         for word in text.split()
         if word.startswith(("actor_rollout_ref.", "data.", "run.", "trainer.", "ray_kwargs."))
     }
