@@ -47,7 +47,7 @@ def ray_cluster(folder: Path, *, cpus: int, gpus: int, store_bytes: int) -> Iter
             start_new_session=True,
         )
     try:
-        wait_for(lambda: "Ray runtime started" in said.read_text(), 180)
+        wait_for(lambda: "Ray runtime started" in said.read_text())
         yield f"http://127.0.0.1:{port}"
     finally:
         janitor.clean(token, scratch, set())
