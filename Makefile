@@ -1,5 +1,5 @@
 # R1-Reward. `make` lists the targets; each prepares what it needs.
-#   make train EXP=stablereinforce [CLUSTER=cpu] [MODEL=tiny] [DATA=photos] [RESUME=auto] [ARGS="key=value ..."]
+#   make train EXP=stablereinforce [CLUSTER=cpu] [MODEL=tiny] [DATA=photos] [DEBUG=fast] [RESUME=auto] [ARGS="key=value ..."]
 
 EXP     ?= stablereinforce
 CLUSTER ?=
@@ -7,6 +7,7 @@ MODEL   ?=
 DATA    ?=
 JUDGE   ?=
 CONSISTENCY ?=
+DEBUG   ?=
 RESUME  ?=
 ARGS    ?=
 RUN     ?=
@@ -42,10 +43,10 @@ RESUMED = $(if $(RESUME),'resume="$(RESUME)"')
 EXPERIMENT = experiment=$(EXP)
 OVERRIDES = $(EXPERIMENT) \
   $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(MODEL),model=$(MODEL)) $(if $(DATA),data=$(DATA)) \
-  $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(RESUMED) $(ARGS)
+  $(if $(CONSISTENCY),consistency=$(CONSISTENCY)) $(if $(DEBUG),debug=$(DEBUG)) $(RESUMED) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery convert annotate decontaminate mix data-page consistency-check bench-consistency validate bench-eval doctor test test-slow test-gpu docs docs-serve lint fmt clean
+.PHONY: help setup lock train sft recipe ablation sweep sweep-summary plan report data eval bench-train bench-plan bench-update bench-compare compare show export wandb-sync gallery golden convert annotate decontaminate mix data-page consistency-check bench-consistency validate bench-eval doctor test test-slow test-gpu docs docs-serve lint fmt clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +73,7 @@ lock: ## Pin the packages of pyproject.toml again, with hashes
 	@$(UV) pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 \
 	  --generate-hashes --group docs --output-file requirements/docs.txt
 
-train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, CONSISTENCY, RESUME=auto|DIR, ARGS="key=value"
+train: $(READY) ## Train: EXP, CLUSTER, MODEL, DATA, CONSISTENCY, DEBUG=fast, RESUME=auto|DIR, ARGS="key=value"
 	@$(BIN)/r1reward train $(OVERRIDES)
 
 # The embedded pairs with reasoning; a cold start on other data does not read them.
@@ -82,9 +83,7 @@ $(PHOTOS_REASONING): $(READY) recipes/tiny/reasoning.py
 
 sft: EXP = cold_start
 sft: $(READY) $(PHOTOS_REASONING) ## Cold start by supervised fine-tuning: EXP, CLUSTER, MODEL, DATA, RESUME, ARGS
-	@$(BIN)/r1reward sft sft/experiment=$(EXP) \
-	  $(if $(CLUSTER),sft/cluster=$(CLUSTER)) $(if $(MODEL),sft/model=$(MODEL)) \
-	  $(if $(DATA),sft/data=$(DATA)) $(RESUMED) $(ARGS)
+	@$(BIN)/r1reward sft $(OVERRIDES)
 
 # The pretrained half of the 138M model; setting the environment up again would remove it.
 SMOL := $(VENV)/.ready-smol
@@ -150,6 +149,9 @@ wandb-sync: $(READY) ## Send what was tracked offline to W&B: RUN=runs/... (all 
 
 gallery: $(READY) ## Write recipes/gallery.md, the list of experiments; RUN=... keeps its result
 	@$(BIN)/r1reward gallery $(if $(RUN),'$(RUN)')
+
+golden: $(READY) ## Write the expanded configurations that tests/golden keeps
+	@$(BIN)/r1reward golden
 
 convert: $(READY) ## A public preference set as a training set: SOURCE, OUT, ARGS
 	@$(BIN)/r1reward convert $(if $(SOURCE),source=$(SOURCE)) $(OUTPUT) $(ARGS)

@@ -1,4 +1,4 @@
-"""Fine-tune on annotated reasoning: ``r1reward sft sft/experiment=cold_start``.
+"""Fine-tune on annotated reasoning: ``r1reward sft experiment=cold_start``.
 
 It is the cold start of the paper (sections 4.3 and 5.1), before reinforcement learning.
 
@@ -12,7 +12,6 @@ without a cluster. Run directory, journal, progress, resumption, trackers and ex
 import os
 import subprocess
 import sys
-from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -80,8 +79,7 @@ def _sft(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Run the command line."""
-    prepare = partial(finalize, group="sft/experiment")
-    run_command("sft", _sft, prepare=prepare, cluster="sft/cluster")
+    run_command("sft", _sft, prepare=finalize, cluster=True)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,21 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from r1reward.cli.command import run_command
 
+_TAGS = ("experiment", "model", "data", "cluster")  # groups whose choices are a run's tags
 
-def finalize(cfg: DictConfig, group: str = "experiment") -> None:
+
+def finalize(cfg: DictConfig) -> None:
     """Fill in directory, name and tags, and resolve: a run's processes cannot (no ``hydra:``).
 
     Args:
-        cfg: the configuration, changed in place.
-        group: whose choice is the name.
+        cfg: the configuration of train.yaml or sft.yaml, changed in place.
     """
     hydra_config: Any = HydraConfig.get()
     choices = hydra_config.runtime.choices
-    groups = [group, *(group.replace("experiment", name) for name in ("model", "data", "cluster"))]
     with open_dict(cfg):
         cfg.run.dir = str(Path(hydra_config.runtime.output_dir).resolve())
-        cfg.run.name = str(choices[group])
-        cfg.run.tags = [*(str(choices[name]) for name in groups), *cfg.run.tags]
+        cfg.run.name = str(choices["experiment"])
+        cfg.run.tags = [*(str(choices[group]) for group in _TAGS), *cfg.run.tags]
     OmegaConf.resolve(cfg)
 
 
@@ -37,7 +37,7 @@ def _train(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Run the command line."""
-    run_command("train", _train, prepare=finalize, cluster="cluster")
+    run_command("train", _train, prepare=finalize, cluster=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from r1reward.cli.command import error, run_command
 from r1reward.config.compose import compose_config
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import clock, console_on
-from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
+from r1reward.plan import Plan, gpu_of, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.hardware import GIB
 from r1reward.recipes.pipeline import Pipeline, Stage
 
@@ -154,9 +154,7 @@ def _plan(cfg: DictConfig, stage: Stage) -> Plan | None:
     training = compose_config(given, config_name="sft" if kind == "sft" else "train")
     training.run.dir = training.run.name = stage.name
     OmegaConf.resolve(training)
-    [cluster] = [one.partition("=")[2] for one in cfg.plan if one.startswith("cluster=")]
-    assumed = load_settings(settings)
-    return _PLANS[kind](training, gpu(assumed.hardware_of[cluster]), assumed)
+    return _PLANS[kind](training, gpu_of(training), load_settings(settings))
 
 
 def main() -> None:

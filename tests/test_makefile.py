@@ -19,6 +19,7 @@ OURS = (
         "DATA",
         "JUDGE",
         "CONSISTENCY",
+        "DEBUG",
         "RESUME",
         "ARGS",
         "RUN",
@@ -93,20 +94,20 @@ def test_train_passes_every_choice_on() -> None:
 def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
     command = [".venv/bin/r1reward", "train", "experiment=stablereinforce"]
     assert expanded("train") == command
-    assert expanded("train", "CONSISTENCY=none", "ARGS=a=b +c.d='x y'") == [
+    assert expanded("train", "CONSISTENCY=none", "DEBUG=fast", "ARGS=a=b +c.d='x y'") == [
         *command,
-        *("consistency=none", "a=b", "+c.d=x y"),
+        *("consistency=none", "debug=fast", "a=b", "+c.d=x y"),
     ]
 
 
 @pytest.mark.parametrize(
     ("target", "variables", "command"),
     [
-        ("sft", [], "sft sft/experiment=cold_start"),
+        ("sft", [], "sft experiment=cold_start"),
         (
             "sft",
             ["EXP=x", "CLUSTER=gpu8", "MODEL=m", "DATA=d", "RESUME=auto", "ARGS=a=b"],
-            "sft sft/experiment=x sft/cluster=gpu8 sft/model=m sft/data=d 'resume=\"auto\"' a=b",
+            "sft experiment=x cluster=gpu8 model=m data=d 'resume=\"auto\"' a=b",
         ),
         ("recipe", [], "recipe recipe=quickstart"),
         ("recipe", ["RECIPE=paper", "ARGS=--dry-run"], "recipe recipe=paper --dry-run"),
@@ -132,6 +133,7 @@ def test_train_leaves_what_is_not_chosen_to_the_configuration() -> None:
         ("wandb-sync", [], "wandb-sync"),
         ("wandb-sync", ["RUN=runs/x/1"], "wandb-sync runs/x/1"),
         ("gallery", ["RUN=runs/x/1"], "gallery runs/x/1"),
+        ("golden", [], "golden"),
         ("validate", [], "validate data=photos"),
         ("validate", ["DATA=r1_reward_rl"], "validate data=r1_reward_rl"),
         ("validate", ["FILE=a b.jsonl"], """validate 'files=["a b.jsonl"]'"""),

@@ -14,7 +14,7 @@ import psutil
 from packaging.requirements import Requirement
 from rich.table import Table
 
-from r1reward.config.compose import detect_cluster
+from r1reward.config.cluster import profile
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 from r1reward.machine.gpus import count_gpus
@@ -161,7 +161,7 @@ def main() -> None:
     if bad:
         console.print(f"[red]not ready[/]: {', '.join(bad)}")
         raise SystemExit(1)
-    console.print(f"ready: `r1reward train` would use cluster={detect_cluster(gpus)}")
+    console.print(f"ready: `r1reward train` would use {' '.join(profile(gpus))}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from r1reward.run.summary import loss_after
 from r1reward.store.files import write_text
 from r1reward.store.rundir import RunDir
 
+EXPERIMENTS = CONF / "experiment"
 PAGE = package_file("recipes/gallery.md")
 RESULTS = package_file("recipes/gallery.json")
 _PLACES = ("hydra.run.dir=", "run.root=")
@@ -35,8 +36,8 @@ _HEAD = """<!-- Written by `make gallery`: edit the experiments. -->
 
 # Experiments
 
-Every experiment of `conf/experiment` and `conf/sft/experiment`: what it is for, what it changes of
-the first one of its kind, and its last result: accuracy on validation pairs or loss on validation
+Every experiment of `conf/experiment`: what it is for, what it changes of the first one of its kind
+(training, cold start), and its last result: accuracy on validation pairs or loss on validation
 records, with 95% intervals. The study is the base setting of
 [recipes/ablation](ablation/README.md): a plain loop over the functions of training, without its
 engines, over seeds. `make show EXP=...` prints all settings of an experiment, and
@@ -52,20 +53,20 @@ class Kind:
     """One kind of training.
 
     Attributes:
-        config: its configuration in ``conf``.
-        group: of its experiments.
+        config: its configuration in ``conf``, and its target in the Makefile.
         base: the experiment that is all defaults.
-        overrides: make the composition the same on every machine.
     """
 
     config: str
-    group: str
     base: str
-    overrides: tuple[str, ...]
 
     def names(self) -> list[str]:
-        """Return the experiments, the base first."""
-        names = sorted(path.stem for path in (CONF / self.group).glob("*.yaml"))
+        """Return the experiments whose command is this kind's, the base first."""
+        names = [
+            path.stem
+            for path in sorted(EXPERIMENTS.glob("*.yaml"))
+            if about(_text(path.stem))[1].startswith(f"make {self.config} ")
+        ]
         return sorted(names, key=lambda name: name != self.base)
 
     def changed(self, name: str) -> dict[str, tuple[Any, Any]]:
@@ -75,13 +76,11 @@ class Kind:
 
 @functools.cache
 def _composed(kind: Kind, name: str) -> DictConfig:
-    return compose_config([f"{kind.group}={name}", *kind.overrides], config_name=kind.config)
+    # The CPU: the same composition on every machine.
+    return compose_config([f"experiment={name}", "cluster=cpu"], config_name=kind.config)
 
 
-KINDS = (
-    Kind("train", "experiment", "stablereinforce", ("cluster=cpu",)),
-    Kind("sft", "sft/experiment", "cold_start", ("sft/cluster=cpu",)),
-)
+KINDS = (Kind("train", "stablereinforce"), Kind("sft", "cold_start"))
 
 
 def about(text: str) -> tuple[str, str]:
@@ -112,7 +111,7 @@ def page() -> str:
 
 
 def _section(kind: Kind, name: str, last: Mapping[str, Any] | None) -> Iterator[str]:
-    purpose, command = about((CONF / kind.group / f"{name}.yaml").read_text(encoding="utf-8"))
+    purpose, command = about(_text(name))
     yield f"## {name}"
     yield purpose
     yield f"```bash\n{command}\n```"
@@ -128,6 +127,10 @@ def _section(kind: Kind, name: str, last: Mapping[str, Any] | None) -> Iterator[
             f"Last run, {last['date']}, {last['machine']}, revision {last['revision']}, "
             f"`{' '.join(last['overrides'])}`: {_ending(last)} after step {last['steps']}{before}."
         )
+
+
+def _text(name: str) -> str:
+    return (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _ending(result: Mapping[str, Any]) -> str:

@@ -13,16 +13,18 @@ from rich.console import Console
 from rich.table import Table
 
 from r1reward.cli.command import user_errors
-from r1reward.config.compose import CONF, compose_config, resolve_cluster
-from r1reward.core.errors import ConfigError
+from r1reward.config.cluster import resolve_cluster
+from r1reward.config.compose import compose_config
 from r1reward.core.rows import files_of
 from r1reward.machine.console import console_on
-from r1reward.plan import Plan, gpu, load_settings, plan_evaluation, plan_sft, plan_training
+from r1reward.machine.gpus import ask
+from r1reward.plan import Plan, gpu_of, load_settings, plan_evaluation, plan_sft, plan_training
 from r1reward.plan.advice import advise
-from r1reward.plan.hardware import GIB, Gpu
+from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.plan.settings import split_overrides
 
 CONFIG = "train"
+_SHARED = ("model", "cluster", "gpus")  # what a cold start is given too
 
 
 def main() -> None:
@@ -34,14 +36,14 @@ def main() -> None:
 
 def show(console: Console, overrides: list[str]) -> str:
     """Print the plan of the overrides; return its verdict."""
-    ours, trainings = split_overrides(overrides)
-    trainings = resolve_cluster(trainings)
+    ours, given = split_overrides(overrides)
+    trainings = _on_this_machine(given)
     settings = load_settings(ours)
     cfg = compose_config(trainings, config_name=CONFIG)
     cfg.run.dir = "runs/<experiment>/<time>"
     cfg.run.name = "<experiment>"
     OmegaConf.resolve(cfg)
-    chosen = _gpu(settings, trainings)
+    chosen = gpu_of(cfg)
     rows = {f"{part}_rows": _rows(cfg.data[f"{part}_files"]) for part in ("train", "val")}
 
     def planned(config: DictConfig) -> Plan:
@@ -63,6 +65,15 @@ def show(console: Console, overrides: list[str]) -> str:
     changes, better = advise(cfg, planned)
     console.print(sentence(plan, changes, better), markup=False)
     return plan.verdict
+
+
+def _on_this_machine(overrides: list[str]) -> list[str]:
+    """Return the overrides, with this machine and its GPU where no other is named."""
+    found = resolve_cluster(overrides)
+    names = ask("name")
+    if found == overrides or not names or any(item.startswith("hardware=") for item in found):
+        return found
+    return [*found, f"hardware={hardware_here(names)}"]
 
 
 def memory_table(plan: Plan) -> Table:
@@ -131,32 +142,14 @@ def _hours(seconds: float) -> str:
 
 
 def _cold_start(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """Return the cold start's configuration for the same model, on as many GPUs."""
-    chosen = dict(item.partition("=")[::2] for item in overrides)
-    there = (CONF / "sft/cluster" / f"{chosen['cluster']}.yaml").is_file()
-    size = chosen["cluster"] if there else "gpu1"
-    gpus = int(cfg.trainer.n_gpus_per_node), int(cfg.trainer.nnodes)
-    sft = compose_config(
-        [
-            f"sft/model={chosen.get('model', 'tiny')}", f"sft/cluster={size}", "sft/data=records",
-            f"trainer.n_gpus_per_node={gpus[0]}", f"trainer.nnodes={gpus[1]}",
-        ],
-        config_name="sft",
-    )  # fmt: skip
-    sft.model.path, sft.run.dir, sft.run.name = cfg.actor_rollout_ref.model.path, "<dir>", "<name>"
+    """Return the cold start's configuration for the same model and machine."""
+    shared = [item for item in overrides if item.partition("=")[0] in _SHARED]
+    sft = compose_config([*shared, "data=reasoning"], config_name="sft")
+    sft.run.dir, sft.run.name = "<dir>", "<name>"
+    sft.policy.path = cfg.actor_rollout_ref.model.path
+    sft.gpus, sft.trainer.nnodes = cfg.trainer.n_gpus_per_node, cfg.trainer.nnodes
     OmegaConf.resolve(sft)
     return sft
-
-
-def _gpu(settings: DictConfig, overrides: list[str]) -> Gpu:
-    """Return the GPU that is asked for, or that the cluster is meant for."""
-    cluster = next(item for item in overrides if item.startswith("cluster=")).partition("=")[2]
-    if cluster == "cpu":
-        raise ConfigError("only GPU clusters are planned; choose one, such as cluster=gpu8")
-    name = settings.hardware or settings.hardware_of.get(cluster)
-    if name is None:
-        raise ConfigError(f"cluster={cluster}: say on which GPU, such as hardware=h100")
-    return gpu(name)
 
 
 def _rows(files: Any) -> int | None:

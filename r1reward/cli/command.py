@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from r1reward.config.compose import CONF, register_resolvers, resolve_cluster
+from r1reward.config.cluster import resolve_cluster
+from r1reward.config.compose import CONF, register_resolvers
 from r1reward.config.secrets import shown
 from r1reward.core.errors import UserError
 
@@ -26,7 +27,7 @@ def run_command(
     action: Callable[[DictConfig], float | None],
     *,
     prepare: Callable[[DictConfig], None] = OmegaConf.resolve,
-    cluster: str | None = None,
+    cluster: bool = False,
 ) -> None:
     """Compose ``conf/<name>.yaml`` with the overrides of the command line, and run ``action``.
 
@@ -34,7 +35,7 @@ def run_command(
         name: the primary configuration.
         action: takes the prepared configuration; what it returns is a sweep's to read.
         prepare: completes and resolves the configuration, in place.
-        cluster: the group in which ``auto``, or no choice, becomes what this machine has.
+        cluster: whether ``cluster=auto``, or no choice, becomes what this machine has.
 
     Raises:
         SystemExit: with status 2 for input that cannot be used, 130 when interrupted, or the
@@ -51,7 +52,7 @@ def run_command(
     with user_errors():
         # Each run of a sweep finds out where it runs.
         if cluster and not _MULTIRUN & set(sys.argv[1:]):
-            sys.argv[1:] = resolve_cluster(sys.argv[1:], cluster)
+            sys.argv[1:] = resolve_cluster(sys.argv[1:])
         hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")(prepared)()
 
 

@@ -1,9 +1,7 @@
 """Composes the configuration: verl's tree plus ours, without importing verl, torch or ray."""
 
-import hashlib
 import importlib.util
-import re
-import time
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config.objective import objectives as read_objectives
+from r1reward.config.cluster import resolve_cluster
+from r1reward.config.directories import run_dir, sweep_dir
+from r1reward.config.objective import directions
 from r1reward.core.errors import ConfigError
-from r1reward.machine.gpus import count_gpus
-from r1reward.store.rundir import RunDir
 
 PACKAGE = Path(__file__).parent.parent  # with conf, recipes, tools and eval in it, installed or not
 CONF = PACKAGE / "conf"
@@ -44,11 +42,11 @@ def groups(config_name: str = "train") -> dict[str, list[str]]:
     entries = yaml.safe_load(text).get("defaults", [])
     # An optional entry follows another group's choice.
     named = [
-        key.split()[-1]
+        key.split()[-1].partition("@")[0]
         for entry in entries
         if isinstance(entry, dict)
         for key in entry
-        if not key.startswith("optional")
+        if not key.startswith("optional")  # it follows another group's choice
     ]
     return {name: sorted(option.stem for option in (CONF / name).glob("*.yaml")) for name in named}
 
@@ -61,86 +59,32 @@ def compose_config(overrides: Sequence[str] = (), *, config_name: str = "train")
     """
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        group = "sft/cluster" if config_name == "sft" else "cluster"
-        return compose(config_name, overrides=resolve_cluster(overrides, group))
+        return compose(config_name, overrides=resolve_cluster(overrides))
 
 
 def verl_defaults(config_name: str = "ppo_trainer") -> DictConfig:
     """Return one of verl's own trees, before any of our groups."""
-    with initialize_config_dir(str(_verl_config_dir()), version_base="1.3"):
+    with initialize_config_dir(f"{_verl_dir()}/trainer/config", version_base="1.3"):
         return compose(config_name)
 
 
 def register_resolvers() -> None:
     """Register the resolvers that conf/ uses; safe to call more than once."""
     resolvers: dict[str, Callable[..., Any]] = {
-        "verl_config_dir": _verl_config_dir,
+        "verl_dir": _verl_dir,
         "package_file": lambda path: str(package_file(path)),
         "run_dir": run_dir,
         "sweep_dir": sweep_dir,
         "directions": directions,
         "sum": lambda *numbers: sum(numbers),
+        "product": lambda *numbers: math.prod(numbers),
     }
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(name, function, use_cache=True, replace=True)
 
 
-def resolve_cluster(overrides: Sequence[str], group: str = "cluster") -> list[str]:
-    """Return ``overrides`` with ``<group>=auto``, or no such choice, replaced by what is there."""
-    chosen = [item for item in overrides if item.startswith(f"{group}=")]
-    if chosen and chosen[-1] != f"{group}=auto":
-        return list(overrides)
-    kept = [item for item in overrides if not item.startswith(f"{group}=")]
-    return [*kept, f"{group}={detect_cluster(count_gpus(), group)}"]
-
-
-def detect_cluster(gpus: int, group: str = "cluster") -> str:
-    """Return the largest ``gpu<N>`` profile of ``group`` that ``gpus`` GPUs can run, or ``cpu``."""
-    names = [path.stem for path in (CONF / group).glob("*.yaml")]
-    sizes = [int(match[1]) for name in names if (match := re.match(r"gpu(\d+)$", name))]
-    fitting = [size for size in sizes if size <= gpus]
-    return f"gpu{max(fitting)}" if fitting else "cpu"
-
-
-def run_dir(root: str, experiment: str | None, resume: str | None) -> str:
-    """Return the directory of this run: a new one, or the one that ``resume`` names.
-
-    Raises:
-        ConfigError: when there is nothing to resume.
-    """
-    name = experiment or "custom"
-    if resume in (None, "null", ""):
-        return str(Path(root) / name / time.strftime("%Y%m%d-%H%M%S"))
-    if resume != "auto":
-        if RunDir(Path(resume)).latest_step() == 0:
-            raise ConfigError(f"resume={resume}: no checkpoint below {resume}/checkpoints")
-        return str(Path(resume))
-    candidates = sorted((Path(root) / name).glob("*/"), reverse=True)
-    for candidate in candidates:
-        run = RunDir(candidate)
-        if run.latest_step() > 0 and not run.finished():
-            return str(candidate)
-    raise ConfigError(
-        f"resume=auto: no unfinished run with a checkpoint below {Path(root) / name}; "
-        "start a new one without resume"
-    )
-
-
-def sweep_dir(root: str, name: str | None, overrides: Sequence[str]) -> str:
-    """Return the folder of a sweep: of the same name, or of the same overrides, the same."""
-    if name in (None, "null"):
-        kept = sorted(item for item in overrides if not item.startswith("sweep."))
-        name = "overrides-" + hashlib.sha256("\0".join(kept).encode()).hexdigest()[:8]
-    return str(Path(root) / "sweeps" / name)
-
-
-def directions(objectives: Sequence[str]) -> list[str]:
-    """Return which way each objective of a sweep is better, as optuna wants it."""
-    return [objective.direction for objective in read_objectives(objectives)]
-
-
-def _verl_config_dir() -> Path:
+def _verl_dir() -> str:
     spec = importlib.util.find_spec("verl")  # finds the package without importing it
     if spec is None or spec.origin is None:
         raise ConfigError("verl is not installed in this environment: run `make setup`")
-    return Path(spec.origin).parent / "trainer" / "config"
+    return str(Path(spec.origin).parent)

@@ -65,3 +65,8 @@ def objectives(texts: Iterable[str]) -> list[Objective]:
     if not found:
         raise ConfigError("sweep.objectives: name at least one, such as `maximize accuracy`")
     return found
+
+
+def directions(texts: Iterable[str]) -> list[str]:
+    """Return ``maximize`` or ``minimize`` for each objective, as optuna wants it."""
+    return [objective.direction for objective in objectives(texts)]

@@ -15,6 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from r1reward.config.batches import uneven_batches, uneven_engines
 from r1reward.config.secrets import check_secrets
 from r1reward.consistency.health import ConsistencyGuard
 from r1reward.consistency.hosted import HostedCheck
@@ -47,7 +48,7 @@ def preflight(cfg: Any) -> None:
     _check_reward(cfg)
     for key in ("train_files", "val_files"):
         _check_data(key, cfg.data[key], cfg.data.media_root)
-    _check_batches(cfg)
+    _check_division(cfg)
     if cfg.trainer.device == "cpu":
         _check_memory(int(cfg.ray_kwargs.ray_init.get("object_store_memory") or 0))
 
@@ -202,14 +203,17 @@ def _row_error(row: tuple[str, Record | RecordError], root: Path, good: set[Medi
     return None
 
 
-def _check_batches(cfg: Any) -> None:
-    batch = int(cfg.data.train_batch_size)
-    mini = int(cfg.actor_rollout_ref.actor.ppo_mini_batch_size)
-    if batch < 1 or mini < 1 or batch % mini:
-        raise ConfigError(
-            f"data.train_batch_size={batch} is not a multiple of "
-            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: change one of them."
-        )
+def _check_division(cfg: Any) -> None:
+    """Refuse batches and engines that the GPUs cannot share; verl would fail after minutes."""
+    part, gpus = cfg.actor_rollout_ref, int(cfg.trainer.n_gpus_per_node * cfg.trainer.nnodes)
+    problem = uneven_engines(gpus, int(part.rollout.tensor_model_parallel_size)) or uneven_batches(
+        int(cfg.data.train_batch_size),
+        int(part.actor.ppo_mini_batch_size),
+        int(part.rollout.n),
+        gpus // int(part.actor.ulysses_sequence_parallel_size),
+    )
+    if problem:
+        raise ConfigError(f"{problem}.")
 
 
 def _check_memory(object_store: int) -> None:

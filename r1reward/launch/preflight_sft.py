@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from r1reward.config.batches import uneven_batch
 from r1reward.config.secrets import check_secrets
 from r1reward.core.errors import ConfigError
 from r1reward.core.media import ImageError
@@ -54,12 +55,8 @@ def sft_preflight(cfg: Any) -> None:
 def _check_machine(cfg: Any) -> None:
     if cfg.trainer.nnodes != 1:
         raise ConfigError(f"trainer.nnodes={cfg.trainer.nnodes}: a cold start runs on one machine.")
-    batch, processes = int(cfg.data.train_batch_size), int(cfg.trainer.n_gpus_per_node)
-    if batch < 1 or batch % processes:
-        raise ConfigError(
-            f"data.train_batch_size={batch} is not a multiple of "
-            f"trainer.n_gpus_per_node={processes}: change one of them."
-        )
+    if problem := uneven_batch(int(cfg.data.train_batch_size), int(cfg.trainer.n_gpus_per_node)):
+        raise ConfigError(f"{problem}.")
 
 
 def _check_rows(key: str, data: Any, length: PromptLength, dropped: list[dict[str, Any]]) -> int:

@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+from omegaconf import DictConfig
 
 from r1reward.core.errors import ConfigError
+from r1reward.machine.gpus import ask
 
 GIB = 2**30
 
@@ -53,6 +55,21 @@ def gpu(name: str) -> Gpu:
     if name not in gpus():
         raise ConfigError(f"hardware={name}: not known; choose from {', '.join(gpus())}")
     return gpus()[name]
+
+
+def gpu_of(cfg: DictConfig) -> Gpu:
+    """Return the GPU that a configuration of training or of a cold start is for.
+
+    Raises:
+        ConfigError: for a profile without GPUs, or a GPU that is not known or not said.
+    """
+    machine = cfg.get("cluster", cfg)  # where sft.yaml keeps it
+    if machine.trainer.device == "cpu":
+        raise ConfigError("only GPU clusters are planned; choose one, such as cluster=gpu8")
+    name = machine.hardware or (hardware_here(names) if (names := ask("name")) else None)
+    if name is None:
+        raise ConfigError("no NVIDIA GPU here: say on which to plan, such as hardware=h100")
+    return gpu(name)
 
 
 def hardware_here(names: Sequence[str]) -> str:

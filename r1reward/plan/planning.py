@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
+from r1reward.config.batches import uneven_batches
 from r1reward.core.errors import ConfigError
 from r1reward.plan import memory, timing
 from r1reward.plan.engine import Engine, Load, generate
@@ -198,11 +199,9 @@ def _blockers(setup: Setup, model: Model, gpu: Gpu, settings: DictConfig) -> lis
             f"lower actor_rollout_ref.rollout.max_model_len (at least {longest}) or raise "
             "actor_rollout_ref.rollout.gpu_memory_utilization"
         )
-    if setup.mini_batch * setup.samples % setup.gpus:
-        found.append(
-            f"{setup.gpus} GPUs cannot share actor_rollout_ref.actor.ppo_mini_batch_size="
-            f"{setup.mini_batch}: make it, and data.train_batch_size, multiples of {setup.gpus}"
-        )
+    uneven = uneven_batches(setup.batch, setup.mini_batch, setup.samples, setup.gpus)
+    if uneven:
+        found.append(uneven)
     limits = [part.tokens for part in (setup.update, setup.old, setup.reference) if part]
     if min(limits) < longest:
         found.append(

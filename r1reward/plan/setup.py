@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from r1reward.config.batches import uneven_engines
 from r1reward.core.errors import ConfigError
 from r1reward.plan.engine import Engine
 
@@ -104,11 +105,8 @@ def setup_of(cfg: DictConfig) -> Setup:
     actor, rollout, model = part.actor, part.rollout, part.model
     shared = _shared(trainer, model, actor.fsdp_config, actor.strategy)
     gpus = shared["gpus_per_node"] * shared["nodes"]
-    if gpus % int(rollout.tensor_model_parallel_size):
-        raise ConfigError(
-            f"{gpus} GPUs are no multiple of actor_rollout_ref.rollout.tensor_model_parallel_size="
-            f"{rollout.tensor_model_parallel_size}"
-        )
+    if uneven := uneven_engines(gpus, int(rollout.tensor_model_parallel_size)):
+        raise ConfigError(uneven)
     update, old, reference = _passes(cfg, model.use_remove_padding, model.use_fused_kernels)
     return Setup(
         **shared,

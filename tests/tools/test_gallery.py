@@ -14,7 +14,7 @@ from r1reward.tools import gallery
 EXPERIMENTS = [(kind, name) for kind in gallery.KINDS for name in kind.names()]
 BASES = {
     "train": flatten(compose_config(["cluster=cpu"])),
-    "sft": flatten(compose_config(["sft/cluster=cpu"], config_name="sft")),
+    "sft": flatten(compose_config(["cluster=cpu"], config_name="sft")),
 }
 START = 1_800_000_000.0  # 15 January 2027, 08:00 UTC
 
@@ -24,10 +24,10 @@ def test_the_page_is_current() -> None:
 
 
 def test_every_experiment_is_there_and_has_a_purpose_and_a_command() -> None:
-    files = [*(CONF / "experiment").glob("*.yaml"), *(CONF / "sft" / "experiment").glob("*.yaml")]
+    files = (CONF / "experiment").glob("*.yaml")
     assert sorted(name for _, name in EXPERIMENTS) == sorted(path.stem for path in files)
     for kind, name in EXPERIMENTS:
-        purpose, command = gallery.about((CONF / kind.group / f"{name}.yaml").read_text())
+        purpose, command = gallery.about((CONF / "experiment" / f"{name}.yaml").read_text())
         assert len(purpose.split()) > 3, name
         assert command.startswith(f"make {kind.config} EXP={name}"), name
         assert command not in purpose
@@ -42,7 +42,7 @@ def test_purpose_and_command_are_the_comment_at_the_head() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), EXPERIMENTS, ids=lambda value: str(value)[:20])
 def test_the_difference_is_what_the_file_writes(kind, name) -> None:
-    written = yaml.safe_load((CONF / kind.group / f"{name}.yaml").read_text()) or {}
+    written = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text()) or {}
     groups = written.pop("defaults", None)
     changed = kind.changed(name)
     base = BASES[kind.config]

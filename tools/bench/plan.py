@@ -26,7 +26,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from r1reward.cli.command import error, run_command
-from r1reward.config.compose import compose_config, resolve_cluster
+from r1reward.config.cluster import resolve_cluster
+from r1reward.config.compose import compose_config
 from r1reward.consistency.base import Agreement
 from r1reward.core.errors import ConfigError
 from r1reward.core.verdict import ParseFailure, Verdict
@@ -146,14 +147,14 @@ def plan_of(
     OmegaConf.resolve(cfg)
     settings = load_settings()
     if cfg.data.max_pixels is None:
-        raise ConfigError("model.max_pixels: say how large an image is; a plan needs its tokens")
+        raise ConfigError("policy.max_pixels: say how large an image is; a plan needs its tokens")
     if tokens is None:
         return plan_training(cfg, gpu(hardware), settings)
     images = settings.work.images * cfg.data.max_pixels // 28**2
     if images > tokens["prompt_mean"]:
         raise ConfigError(
-            f"model.max_pixels is {images} tokens, and a prompt had {tokens['prompt_mean']:.0f}: "
-            "images were smaller; raise model.min_pixels, or lower model.max_pixels"
+            f"policy.max_pixels is {images} tokens, and a prompt had {tokens['prompt_mean']:.0f}: "
+            "images were smaller; raise policy.min_pixels, or lower policy.max_pixels"
         )
     longest = tokens["prompt_max"] + tokens["response_max"]
     settings.work.update(
