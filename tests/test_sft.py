@@ -33,7 +33,7 @@ ENVIRONMENT = {**os.environ, "WANDB_MODE": "offline"}
 
 def command(root, *overrides):
     return [
-        *(sys.executable, "-m", "r1reward.sft", "sft/cluster=cpu", f"run.root={root}"),
+        *(sys.executable, "-m", "r1reward.sft", "cluster=cpu", f"run.root={root}"),
         f"data.train_files={root}/train.jsonl",
         f"data.val_files={root}/validation.jsonl",
         f"data.media_root={PHOTOS}",

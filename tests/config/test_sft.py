@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import itertools
 import json
 import subprocess
 import sys
@@ -10,18 +9,21 @@ import sys
 import pytest
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
+from support.conf import written
 
-from r1reward.config.compose import CONF, REPO, compose_config, verl_defaults
+from r1reward.config.compose import REPO, compose_config, groups, verl_defaults
 from r1reward.config.tree import flatten
 from r1reward.core.errors import ConfigError
 from r1reward.launch.preflight_sft import sft_preflight
 
-OPTIONS = {
-    group: sorted(path.stem for path in (CONF / "sft" / group).glob("*.yaml"))
-    for group in ("experiment", "model", "cluster", "data")
-}
-OURS = ("run.", "resume", "sweep.", "policy.", "model.override_config.", "engine.mixed_precision.")
+GROUPS = groups("sft")
+DATA = [name for name in GROUPS["data"] if "reasoning" in name]
+OURS = (
+    *("run.", "resume", "sweep.", "gpus", "policy.", "cluster."),
+    *("model.override_config", "engine.mixed_precision"),
+)
 REASONING = "<think>Response 2 says dog.</think><answer>2</answer>"
 
 
@@ -33,29 +35,47 @@ def composed(*overrides):
 
 
 @pytest.mark.parametrize(
-    "choice", itertools.product(*OPTIONS.values()), ids=lambda choice: "-".join(choice)
+    "choice",
+    [f"{group}={name}" for group in ("model", "cluster", "optim") for name in GROUPS[group]]
+    + [f"data={name}" for name in DATA],
 )
 def test_every_choice_composes_of_keys_that_are_known(choice) -> None:
-    overrides = [f"sft/{group}={name}" for group, name in zip(OPTIONS, choice, strict=True)]
-    config = composed(*overrides)
-    assert config.data.train_batch_size % config.trainer.n_gpus_per_node == 0
-    records = set(flatten(OmegaConf.load(CONF / "sft" / "data" / "records.yaml")))
-    known = set(flatten(verl_defaults("sft_trainer_engine"))) | records
-    for key in flatten(config):
+    ours = {f"data.{key}" for key in (*written("data/reasoning.yaml"), "dropped")}
+    ours |= {f"data.custom_cls.{key}" for key in ("path", "name")}
+    known = set(flatten(verl_defaults("sft_trainer_engine"))) | ours
+    for key in flatten(compose_config([choice], config_name="sft")):
         assert key in known or key.startswith(OURS), f"{key} is in neither verl's tree nor ours"
 
 
+@pytest.mark.parametrize("cluster", GROUPS["cluster"])
+def test_a_cold_start_is_the_same_on_every_machine(cluster) -> None:
+    config = compose_config([f"cluster={cluster}"], config_name="sft")
+    assert (config.data.train_batch_size, config.data.epochs) == (32, 1)
+
+
+def test_words_are_those_of_training() -> None:
+    shared = {"experiment", "model", "data", "cluster", "logging", "sweep", "hydra/launcher"}
+    assert shared <= set(GROUPS)
+    assert {name: GROUPS[name] for name in shared} == {name: groups()[name] for name in shared}
+
+
+@pytest.mark.parametrize(("primary", "data"), [("sft", "photos"), ("train", "photos_reasoning")])
+def test_data_of_another_command_is_refused(primary, data) -> None:
+    with pytest.raises((HydraException, OmegaConfBaseException)):
+        OmegaConf.resolve(compose_config([f"data={data}"], config_name=primary))
+
+
 def test_paper_settings() -> None:
-    config = composed("sft/model=qwen2_5_vl_7b", "sft/cluster=gpu8", "sft/data=records")
+    config = composed("model=qwen2_5_vl_7b", "cluster=gpu8", "data=reasoning")
     assert config.model.path == "Qwen/Qwen2.5-VL-7B-Instruct"
     assert config.optim.lr == 1e-5
     assert (config.data.train_batch_size, config.trainer.total_epochs) == (256, 1)
     assert config.trainer.total_training_steps is None
 
 
-@pytest.mark.parametrize("model", OPTIONS["model"])
+@pytest.mark.parametrize("model", GROUPS["model"])
 def test_a_model_is_that_of_reinforcement(model) -> None:
-    config = composed(f"sft/model={model}")
+    config = composed(f"model={model}")
     rl = compose_config([f"model={model}"])
     assert config.model.path == rl.actor_rollout_ref.model.path
     assert (config.data.min_pixels, config.data.max_pixels) == (
@@ -65,33 +85,23 @@ def test_a_model_is_that_of_reinforcement(model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "word"), [("data.max_lenght=3", "max_lenght"), ("sft/model=nonsense", "nonsense")]
+    ("override", "word"), [("data.max_lenght=3", "max_lenght"), ("model=nonsense", "nonsense")]
 )
 def test_an_unknown_option_or_key_is_named(override, word) -> None:
     with pytest.raises(HydraException, match=word):
         composed(override)
 
 
-def test_composing_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from r1reward.config.compose import compose_config; import r1reward.sft;"
-        "compose_config([], config_name='sft');"
-        "print([m for m in ('torch', 'verl', 'ray', 'vllm', 'transformers') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("sft/experiment=nonsense", "Could not find 'sft/experiment/nonsense'"),
+        ("experiment=nonsense", "Could not find 'experiment/nonsense'"),
         ("resume=auto", "resume=auto: no unfinished run with a checkpoint below"),
         ("data.train_files=nothing.jsonl", "error data.train_files=nothing.jsonl: no such file"),
     ],
 )
 def test_what_cannot_run_is_one_message(tmp_path, override, says) -> None:
-    command = [sys.executable, "-m", "r1reward.sft", "sft/cluster=cpu", f"run.root={tmp_path}"]
+    command = [sys.executable, "-m", "r1reward.sft", "cluster=cpu", f"run.root={tmp_path}"]
     done = subprocess.run([*command, override], cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count(says) == 1
@@ -124,7 +134,7 @@ BAD = (
 
 @functools.cache
 def base():
-    overrides = ["sft/cluster=cpu", "sft/data=records", "data.max_length=448"]
+    overrides = ["cluster=cpu", "data=reasoning", "data.max_length=448"]
     return compose_config([*overrides, "data.train_batch_size=2"], config_name="sft")
 
 
@@ -179,7 +189,10 @@ def test_unusable_rows_are_dropped_and_listed_where_that_is_asked_for(check, tmp
         ("data.train_batch_size=5", r"4 usable row\(s\), fewer than data.train_batch_size=5"),
         ("data.steps=3", "make 2 steps: raise data.epochs"),
         ("trainer.nnodes=2", "a cold start runs on one machine"),
-        ("trainer.n_gpus_per_node=4", "is not a multiple of trainer.n_gpus_per_node=4"),
+        (
+            "gpus=4",
+            r"4 GPUs cannot share \S+=2 evenly: set data.train_batch_size=4",
+        ),
         ("data.train_files=nothing.jsonl", "nothing.jsonl: no such file"),
         (f"model.path={REPO}/tests", "no config.json there"),
     ],

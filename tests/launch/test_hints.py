@@ -160,7 +160,7 @@ def test_nothing_is_made_up_for_other_failures(words) -> None:
 def test_the_keys_that_hints_name_are_there() -> None:
     keys = {
         *flatten(compose_config(["cluster=gpu1"])),
-        *flatten(compose_config(["sft/cluster=gpu1"], config_name="sft")),
+        *flatten(compose_config(["cluster=gpu1"], config_name="sft")),
     }
     named = {
         word.rstrip(".,;:)").partition("=")[0].lstrip("(")

@@ -237,6 +237,28 @@ def test_batches_that_do_not_divide(check, batch, mini):
         check(f"data.train_batch_size={batch}", f"{key}={mini}")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (
+            ("trainer.n_gpus_per_node=6",),
+            r"6 GPUs cannot share .*: set \S+=252 \S+=126",
+        ),
+        (("gpus=6", "trainer.nnodes=2"), r"12 GPUs cannot share"),
+        (("gpus=6", "actor_rollout_ref.rollout.tensor_model_parallel_size=4"), "into engines of"),
+    ],
+)
+def test_gpus_that_cannot_share(check, overrides, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        check(*overrides, cluster="gpu8")
+    assert str(caught.value).count("\n") == 0
+
+
+def test_gpus_that_can_share(check):
+    check("gpus=6", "data.train_batch_size=252", "data.mini_batch_size=126")
+    check("gpus=6", "actor_rollout_ref.rollout.n=3")  # 384 answers an optimizer step
+
+
 def test_batches_that_divide(check):
     check("data.train_batch_size=96", "actor_rollout_ref.actor.ppo_mini_batch_size=32")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1reward.config.compose import resolve_cluster
+from r1reward.config.cluster import resolve_cluster
 from r1reward.core.errors import ConfigError
 from r1reward.machine import gpus as nvidia
 from r1reward.machine.gpus import ask, count_gpus

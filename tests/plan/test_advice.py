@@ -76,7 +76,7 @@ def test_what_keeps_a_run_from_starting_is_said(override, said) -> None:
     [
         ("actor_rollout_ref.model.lora_rank=8", "LoRA"),
         (f"{ACTOR}.strategy=megatron", "fsdp and fsdp2"),
-        (f"{ROLLOUT}.tensor_model_parallel_size=3", "no multiple"),
+        (f"{ROLLOUT}.tensor_model_parallel_size=3", "into engines of"),
         (f"{ACTOR}.use_dynamic_bsz=false", "ppo_micro_batch_size_per_gpu"),
         ("trainer.device=cpu", "only GPU clusters"),
     ],

@@ -56,7 +56,7 @@ def dataset(path, *rows, dropped=()):
 
 
 def opened(path, folder, dropped=()):
-    config = compose_config(["sft/data=records", "sft/cluster=cpu"], config_name="sft")
+    config = compose_config(["data=reasoning", "cluster=cpu"], config_name="sft")
     config.run.dir, config.data.media_root = str(folder), str(folder)
     OmegaConf.resolve(config)
     entries = [{"files": [str(path)], "index": index, "why": "test"} for index in dropped]

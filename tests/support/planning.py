@@ -34,8 +34,8 @@ def configured(*overrides, base=GPU8):
 
 @cache
 def cold_start(gpus):
-    given = ("sft/model=qwen2_5_vl_7b", "sft/cluster=gpu8", "sft/data=records")
-    cfg = compose_config([*given, f"trainer.n_gpus_per_node={gpus}"], config_name="sft")
+    given = ("model=qwen2_5_vl_7b", "cluster=gpu8", "data=reasoning")
+    cfg = compose_config([*given, f"gpus={gpus}"], config_name="sft")
     cfg.run.dir = "x"
     OmegaConf.resolve(cfg)
     return cfg

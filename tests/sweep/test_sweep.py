@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.conf import EXPERIMENTS
 from support.waiting import HANG, wait_for, waits_for_lock
 
-from r1reward.config.compose import CONF, REPO, compose_config, groups, sweep_dir
+from r1reward.config.compose import CONF, REPO, compose_config
+from r1reward.config.directories import sweep_dir
 from r1reward.sweep.job import Job, State
 
 SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
@@ -158,7 +160,7 @@ def test_the_ablation_has_every_experiment() -> None:
     """But the released script's, which has another learning rate, schedule and length as well."""
     params = yaml.safe_load((CONF / "sweep" / "ablation.yaml").read_text())["hydra"]["sweeper"]
     swept = params["params"]["experiment"].split(",")
-    assert sorted([*swept, "released"]) == sorted(groups()["experiment"])
+    assert sorted([*swept, "released"]) == sorted(EXPERIMENTS["train"])
 
 
 # --- running

@@ -102,7 +102,7 @@ def test_results_come_from_the_study_and_from_the_runs_that_are_kept(kept) -> No
     assert str(kept) not in page + gallery.RESULTS.read_text()
     # Wilson at z = 1.959964, n = 20: 10 is .5000 and .2007, 17 is .7936 and .1540.
     after, before = "85.0% (64.0% to 94.8%, n = 20)", "50.0% (29.9% to 70.1%, n = 20)"
-    assert f"| [grpo](#grpo) | 9 | {after} | 85.0% (80.0% to 90.0%, 5 seeds) |" in page
+    assert f"| [grpo](#grpo) | 10 | {after} | 85.0% (80.0% to 90.0%, 5 seeds) |" in page
     assert (
         "Last run, 2027-01-15, 2 CPU cores, revision abc123, `experiment=grpo data.steps=2`: "
         f"{after} after step 2, {before} before."
@@ -113,7 +113,7 @@ def test_results_come_from_the_study_and_from_the_runs_that_are_kept(kept) -> No
 
 def test_a_single_seed_has_no_interval(kept) -> None:
     gallery.STUDY.write_text(json.dumps([cell("grpo", low=None)]))
-    assert "| [grpo](#grpo) | 9 | - | 85.0% (5 seeds) |" in gallery.page()
+    assert "| [grpo](#grpo) | 10 | - | 85.0% (5 seeds) |" in gallery.page()
 
 
 @pytest.mark.parametrize("end", ["failed", "exporting"])

@@ -72,14 +72,14 @@ def test_the_plan_is_for_the_lengths_that_occurred() -> None:
 
 def test_images_that_were_smaller_than_planned_are_said() -> None:
     tokens = {"prompt_mean": 12, "prompt_max": 20, "response_mean": 40, "response_max": 60}
-    with pytest.raises(ConfigError, match=r"raise model\.min_pixels"):
+    with pytest.raises(ConfigError, match=r"raise policy\.min_pixels"):
         plan_of(["cluster=gpu1", "model=tiny"], "h100", tokens)
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.max_pixels=null", "max_pixels"),
+        ("policy.max_pixels=null", "max_pixels"),
         ("actor_rollout_ref.model.lora_rank=8", "lora_rank"),
     ],
 )
