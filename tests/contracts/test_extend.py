@@ -48,4 +48,4 @@ def test_the_contracts_find_every_example(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     for name in EXAMPLES:
         passed = re.findall(rf"^tests/contracts/\S*\[{name}\] PASSED", done.stdout, re.MULTILINE)
-        assert len(passed) >= 3, f"{name}: {passed}"
+        assert len(passed) >= 2, f"{name}: {passed}"

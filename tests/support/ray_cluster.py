@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.training import wait_for
+from support.waiting import wait_for
 
 from r1reward.machine import janitor
 
