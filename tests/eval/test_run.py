@@ -297,20 +297,6 @@ def test_what_cannot_be_is_one_message_and_status_2(overrides, message, tmp_path
     assert not (tmp_path / "out" / "results.json").exists()
 
 
-def test_make_eval_is_this_command() -> None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    choices = ["BENCH=photos", "JUDGE=hf", "MODEL_PATH=a/b", "ARGS=limit=3"]
-    made = subprocess.run(
-        ["make", "-n", "eval", *choices],
-        **{"cwd": REPO, "env": env, "capture_output": True, "text": True, "check": True},
-    )
-    line = made.stdout.replace("\\\n", "").splitlines()[-1].split()
-    assert line == [
-        *(".venv/bin/python", "-m", "r1reward.eval.run", "benchmark=photos", "protocol=default"),
-        *("judge=hf", "judge.model=a/b", "limit=3"),
-    ]
-
-
 def test_the_directory_belongs_to_judge_model_and_protocol(tmp_path) -> None:
     where = []
     for changed in ([], ["judge.choice=2"], ["protocol=released"], ["protocol.max_tokens=7"]):
