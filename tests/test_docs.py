@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from r1reward.cli.catalog import find
 from support.chromium import Chromium
 from support.pages import Document, documents
 
+from r1reward.cli.catalog import find
 from r1reward.config.compose import REPO, compose_config
 
 DOCUMENTS = documents()
