@@ -14,8 +14,11 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 REPO = Path(__file__).resolve().parents[2]
-# Pages of the repository, and the folders whose pages and pictures belong to the site.
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples", "recipes", "tests/README.md")
+# What belongs to the site beside docs/: pages, their pictures, and the programs that they link.
+BESIDE = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"),
+    *("recipes/**/*.md", "recipes/**/*.png", "examples/*.md", "examples/*.py"),
+)
 # Rooms of the package that a library user or an author of a plug-in reads, from the front door up.
 ROOMS = ("core", "judge", "consistency", "rewards", "algorithms", "data", "eval", "sweep", "config")
 _LINK = re.compile(r"(!?\[(?:[^\]\\]|\\.)*\]\()([^)\s#]+)(#[^)\s]*)?(\))")
@@ -64,10 +67,8 @@ def _site_link(match: re.Match[str], uri: str, in_docs: bool) -> str:
 
 
 def _repository_files() -> Iterator[str]:
-    for name in PAGES:
-        path = REPO / name
-        found = [path] if path.is_file() else [*path.rglob("*.md"), *path.rglob("*.png")]
-        yield from (file.relative_to(REPO).as_posix() for file in found)
+    for pattern in BESIDE:
+        yield from (path.relative_to(REPO).as_posix() for path in REPO.glob(pattern))
 
 
 def _reference() -> dict[str, str]:

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 _TAIL = 1 << 20  # bytes of a log that are searched
-# `make train` and `make sft` name the same thing differently.
-_TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (make sft: data.max_token_len_per_gpu)"
+# `r1reward train` and `r1reward sft` name the same thing differently.
+_TOKENS = (
+    "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (r1reward sft: data.max_token_len_per_gpu)"
+)
 # By an expression for words of the failure; an advice begins with the problem.
 HINTS = {
     r"CUDA out of memory|CUDA error: out of memory": (
