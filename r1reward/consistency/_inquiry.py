@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from r1reward.consistency._prompts import Preset
 from r1reward.consistency.base import Agreement, Case, CheckCall
+from r1reward.consistency.prompts import Preset
 from r1reward.endpoint import request as _chat
 from r1reward.endpoint.pool import Down, Endpoint, Endpoints
 from r1reward.endpoint.request import Reply

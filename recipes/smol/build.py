@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 
-import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
-from r1reward.cli.command import error
-from r1reward.core.errors import ConfigError
+from r1reward.cli.command import user_errors
+from r1reward.patches import transformers as patches
 from r1reward.recipes.smol.model import assemble, language
 from r1reward.recipes.tiny.build import teach
 from r1reward.recipes.tiny.model import make_processor
@@ -35,11 +34,9 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Assemble the model and teach it."""
     options = parser().parse_args()
-    try:
+    patches.install()  # the attention of training
+    with user_errors():
         llama, tokenizer = language()
-    except ConfigError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
     model = assemble(llama, tokenizer, options.seed)
     if torch.cuda.is_available():
         model.to("cuda")
