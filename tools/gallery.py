@@ -16,7 +16,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.cli.command import error
+from r1reward.cli.command import user_errors
 from r1reward.config.compose import CONF, REPO, compose_config
 from r1reward.config.tree import differences
 from r1reward.core.errors import UserError
@@ -196,13 +196,11 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="*", help="finished runs, whose results to keep")
-    for run in parser.parse_args().runs:
-        try:
+    runs = parser.parse_args().runs
+    with user_errors():
+        for run in runs:
             keep(RunDir(run))
-        except NoResultError as problem:
-            error(str(problem))
-            raise SystemExit(2) from None
-    write_text(PAGE, page())
+        write_text(PAGE, page())
     print(PAGE.relative_to(REPO))
 
 

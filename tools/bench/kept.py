@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.cli.command import error
+from r1reward.cli.command import error, user_errors
 from r1reward.config.compose import REPO
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
@@ -168,14 +168,10 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="bench.json of a run")
     parser.add_argument("--keep", metavar="NAME", help="keep it in recipes/benchmarks/NAME.json")
     options = parser.parse_args()
-    try:
+    with user_errors():
         if options.keep is None:
             return conclude(console_on(sys.stdout), options.file)
-        found = _read(options.file)
-    except ConfigError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
-    write(KEPT / f"{options.keep}.json", found)
+        write(KEPT / f"{options.keep}.json", _read(options.file))
 
 
 if __name__ == "__main__":
