@@ -15,12 +15,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from r1reward.cli.command import error
+from r1reward.cli.command import user_errors
 from r1reward.core.errors import UserError
 from r1reward.eval.report.table import rate_text
 from r1reward.eval.results import SCHEMA
 from r1reward.eval.score.intervals import Interval, Paired, Rate, paired
-from r1reward.eval.score.items import AGAIN, ItemResult, ItemsError, read_items
+from r1reward.eval.score.items import AGAIN, ItemResult, read_items
 from r1reward.eval.score.scoring import SCHEMA as SCORE_SCHEMA
 from r1reward.machine.console import console_on
 
@@ -301,7 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="directories of evaluations")
     paths = parser.parse_args().runs
-    try:
+    with user_errors():
         if len(paths) < 2:
             raise CompareError(
                 "name two evaluations or more; the others are compared with the first"
@@ -310,9 +310,6 @@ def main() -> None:
         indices = shared_items(runs)
         found = [compare(run, runs[0], indices) for run in runs[1:]]
         show(console_on(sys.stdout), runs, indices, found)
-    except (CompareError, ItemsError) as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

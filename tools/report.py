@@ -6,8 +6,8 @@ A run writes it itself when it ends; this is for one that goes on, was killed, o
 import argparse
 from pathlib import Path
 
-from r1reward.cli.command import error
-from r1reward.report.run_page import ReportError, write_report
+from r1reward.cli.command import user_errors
+from r1reward.report.run_page import write_report
 from r1reward.store.rundir import RunDir
 
 
@@ -20,11 +20,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="run directory, e.g. runs/stablereinforce/<time>")
     run_dir = RunDir(parser.parse_args().run)
-    try:
+    with user_errors():
         write_report(run_dir)
-    except ReportError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
     print(run_dir.report)
 
 

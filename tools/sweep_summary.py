@@ -7,8 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from r1reward.cli.command import error
-from r1reward.core.errors import ConfigError
+from r1reward.cli.command import user_errors
 from r1reward.machine.console import console_on
 from r1reward.sweep.manifest import Manifest
 from r1reward.sweep.summary import PAGE, table, write_summary
@@ -23,12 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="of a sweep, e.g. runs/sweeps/smoke")
     folder = parser.parse_args().folder.resolve()
-    try:
+    with user_errors():
         manifest = Manifest.read(folder)
-    except ConfigError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
-    write_summary(folder, manifest)
+        write_summary(folder, manifest)
     console = console_on(sys.stdout)
     console.print(table(manifest), soft_wrap=True)
     console.print(str(folder / PAGE), markup=False, soft_wrap=True)

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from r1reward.cli.command import error
+from r1reward.cli.command import error, user_errors
+from r1reward.core.errors import ConfigError
 from r1reward.run.tracking import has_wandb_key
 
 
@@ -32,9 +33,11 @@ def main() -> None:
     if not runs:
         print(f"nothing to send below {', '.join(map(str, folders))}")
         return
-    if not has_wandb_key():
-        error("no W&B key is here: set WANDB_API_KEY, or run `.venv/bin/wandb login`, then again")
-        raise SystemExit(2)
+    with user_errors():
+        if not has_wandb_key():
+            raise ConfigError(
+                "no W&B key is here: set WANDB_API_KEY, or run `.venv/bin/wandb login`, then again"
+            )
     print(f"sending {len(runs)} offline run(s)")
     variables = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
     # W&B sends the parts of a resumed run one after the other, and marks what it has sent.

@@ -1,6 +1,5 @@
 """Files of a download: which ones, where they may lie, and whether they are the right ones."""
 
-import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from r1reward.eval.download.errors import FetchError
+from r1reward.store.files import hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,7 @@ def alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise FetchError(f"{folder}: cannot be written ({error.strerror})") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FetchError(f"{folder}: another download is writing it; wait for it") from None
+        hold(lock, FetchError(f"{folder}: another download is writing it; wait for it"))
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """The one entry of every Hydra command: input that cannot be used is one message, and status 2."""
 
+import errno
 import os
 import shlex
 import sys
@@ -20,6 +21,13 @@ from r1reward.core.errors import UserError
 
 _MULTIRUN = {"-m", "--multirun"}
 _UNUSABLE = (HydraException, OmegaConfBaseException, UserError)
+_DISK = {
+    errno.EACCES: "no permission; change it, or choose another folder",
+    errno.EDQUOT: "the quota is used up; free some space, or choose another folder",
+    errno.ENOSPC: "the disk is full; free some space, or choose another folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
+    errno.EROFS: "the file system is read-only; choose another folder",
+}
 
 
 def run_command(
@@ -58,7 +66,10 @@ def run_command(
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn input that cannot be used into a message and exit status 2, an interruption into 130."""
+    """Turn input or a disk that cannot be used into a message and exit status 2.
+
+    An interruption becomes exit status 130.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -67,6 +78,12 @@ def user_errors() -> Iterator[None]:
     except _UNUSABLE as problem:
         text = str(problem)
         error(text.splitlines()[0] if isinstance(problem, OmegaConfBaseException) else text)
+        raise SystemExit(2) from None
+    except OSError as problem:
+        if problem.errno not in _DISK:
+            raise
+        place = f"{problem.filename}: " if problem.filename else ""  # write(2) names no file
+        error(place + _DISK[problem.errno])
         raise SystemExit(2) from None
 
 

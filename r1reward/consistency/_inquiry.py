@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 
-from r1reward.consistency._prompts import Preset
 from r1reward.consistency.base import Agreement, Case, CheckCall
+from r1reward.consistency.prompts import Preset
 from r1reward.endpoint import request as _chat
-from r1reward.endpoint.pool import Down, Endpoint, Endpoints
+from r1reward.endpoint.pool import DownError, Endpoint, Endpoints
 from r1reward.endpoint.request import Reply
 from r1reward.endpoint.throttle import Slot
 
@@ -57,7 +57,7 @@ class Inquiry:
                 async with self._endpoints.place(self._ends - _LEAST_S) as (endpoint, slot):
                     reply, form = await self._request(endpoint, body)
                     elsewhere = self._note(endpoint, slot, reply)
-            except Down:
+            except DownError:
                 self.detail = self.detail or "no endpoint is in service"
                 return self._agreement(fault=fault or "down")
             except TimeoutError:

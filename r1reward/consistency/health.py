@@ -15,7 +15,7 @@ from r1reward.core.errors import R1RewardError
 Info = Mapping[str, Any]
 
 
-class ConsistencyUnreliable(R1RewardError):
+class ConsistencyError(R1RewardError):
     """The check failed too often to learn from its word."""
 
 
@@ -138,11 +138,11 @@ class ConsistencyGuard:
         return self._rate is not None and self._failed > self._rate * self._window
 
     def check(self) -> None:
-        """Raise :class:`ConsistencyUnreliable`, for a person, when :attr:`tripped`."""
+        """Raise :class:`ConsistencyError`, for a person, when :attr:`tripped`."""
         if not self.tripped:
             return
         kinds = Counter(filter(None, self._kinds)).most_common()
-        raise ConsistencyUnreliable(
+        raise ConsistencyError(
             f"{self._failed} of the last {len(self._kinds)} agreements failed "
             f"({self._failed / len(self._kinds):.0%}): "
             f"{', '.join(f'{kind} {count}' for kind, count in kinds)}. "

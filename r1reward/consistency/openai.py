@@ -16,8 +16,8 @@ import aiohttp
 
 from r1reward.consistency._cache import AnswerCache
 from r1reward.consistency._inquiry import Inquiry, Limits
-from r1reward.consistency._prompts import PRESETS, VIEWS, seen
 from r1reward.consistency.base import Agreement, Case, CheckCall
+from r1reward.consistency.prompts import PRESETS, VIEWS, seen
 from r1reward.core.errors import ConfigError
 from r1reward.endpoint import request as _chat
 from r1reward.endpoint.pool import Endpoints

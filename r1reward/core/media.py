@@ -60,7 +60,7 @@ def open_image(uri: str, root: Path | str | None) -> Image.Image:
     """
     located = locate(uri, root)
     try:
-        with Image.open(_data(located) if located.startswith("data:") else located) as image:
+        with Image.open(decoded(located) if located.startswith("data:") else located) as image:
             _check_shape(uri, image.size)
             return image.convert("RGB")
     except ImageError:
@@ -122,7 +122,12 @@ def _check_shape(uri: str, size: tuple[int, int]) -> None:
         )
 
 
-def _data(uri: str) -> io.BytesIO:
+def decoded(uri: str) -> io.BytesIO:
+    """Return the file that a ``data:`` URI with base64 content holds.
+
+    Raises:
+        ImageError: when it holds none.
+    """
     _, separator, content = uri.partition("base64,")
     if not separator:
         raise ImageError(f"{_short(uri)}: a data URI without base64 content")

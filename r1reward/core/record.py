@@ -180,7 +180,7 @@ def _released(row: Mapping[str, Any]) -> Record:
         question=question,
         responses=(first, second),
         label=_label(row.get("answer")),
-        media=tuple(Media("image", _image_uri(image)) for image in images),
+        media=tuple(Media("image", image_uri(image)) for image in images),
         source="r1_reward_rl",
     )
 
@@ -224,14 +224,19 @@ def _label(answer: Any) -> Literal[1, 2]:
     return 1 if match[1] == "1" else 2
 
 
-def _image_uri(image: Any) -> str:
+def image_uri(image: object) -> str:
+    """Return the path or data URI of an image given as path, data URI or plain base64.
+
+    Raises:
+        RecordError: when it is no text, or an empty one.
+    """
     uri = _text("image", image)
     if _BASE64_IMAGE.fullmatch(uri):
         return "data:image;base64," + "".join(uri.split())
     return uri
 
 
-def _text(field: str, value: Any) -> str:
+def _text(field: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise RecordError(f"{field}={_show(value)}; give a text that is not empty")
     if half := _SURROGATE.search(value):  # JSON can hold one, tokenizers refuse it
@@ -239,6 +244,6 @@ def _text(field: str, value: Any) -> str:
     return value
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -14,7 +14,7 @@ _TRIAL_S = 5.0  # how long others wait for a trial when there is no other hope
 _LONGEST_REST = 600.0  # seconds; an endpoint may ask for a day
 
 
-class Down(R1RewardError):
+class DownError(R1RewardError):
     """No endpoint is in service, and has not been for longer than anybody should wait."""
 
 
@@ -54,8 +54,8 @@ class Endpoints:
     One that fails is set aside and probed until somebody answers there; the last one in service
     stays unless it is gone, as there is no better one. While none answers, whoever asks waits, and
     is served when one comes back. But once nothing has gone well for ``patience`` seconds,
-    :class:`Down` is the reply until something does: an outage may cost one wait, and not one for
-    every step of a training run.
+    :class:`DownError` is the reply until something does: an outage may cost one wait, and not one
+    for every step of a training run.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Endpoints:
 
         Raises:
             TimeoutError: when there is none by then.
-            Down: when there is nobody to wait for.
+            DownError: when there is nobody to wait for.
         """
         async with asyncio.timeout_at(ends):
             await self._gate.acquire()
@@ -150,7 +150,7 @@ class Endpoints:
             if self._hopeless(now) and not any(one.up and not one.trial for one in self._all):
                 trials = [one.trial_ends for one in self._all if one.up and one.trial_ends > now]
                 if not trials:
-                    raise Down
+                    raise DownError
                 until = min([until, *trials])
             try:
                 async with asyncio.timeout_at(until):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.media import ImageError
-from r1reward.judge._local import LocalJudge
 from r1reward.judge.base import Answer, Fault, Reply
 from r1reward.judge.item import Item
+from r1reward.judge.local import LocalJudge
 from r1reward.judge.protocol import Call, Protocol
+from r1reward.patches import transformers as patches
 
 Row = tuple[Item, int, "asyncio.Future[Reply]"]
 
@@ -115,8 +116,7 @@ class HFJudge(LocalJudge):
         import torch
         from transformers import AutoModelForImageTextToText, GenerationConfig
 
-        import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
-
+        patches.install()  # the attention of training
         device = self._device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.media import ImageError
-from r1reward.judge._local import LocalJudge, checkpoint_dtype
 from r1reward.judge.base import Answer, Fault, Reply
 from r1reward.judge.item import Item
+from r1reward.judge.local import LocalJudge, checkpoint_dtype
 from r1reward.judge.protocol import Call, Protocol
 from r1reward.machine import janitor
 from r1reward.machine.gpus import count_gpus

@@ -1,12 +1,9 @@
 """Launches one training run: preflight, training, progress, summary."""
 
-import contextlib
-import os
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import dropwhile, islice
 from pathlib import Path
@@ -17,11 +14,12 @@ from rich.console import Console, Group
 from rich.markup import escape
 
 from r1reward.config.secrets import shown
-from r1reward.core.errors import ConfigError
 from r1reward.launch.hints import cause, hint
 from r1reward.launch.preflight import preflight
 from r1reward.launch.session import session
 from r1reward.machine.console import console_on
+from r1reward.machine.output import quiet
+from r1reward.machine.signals import interruptible
 from r1reward.run.progress import Progress
 from r1reward.run.provenance import data_hashes, provenance
 from r1reward.run.summary import accuracy_after, summary
@@ -37,7 +35,7 @@ class Job:
 
     Attributes:
         name: of the command, and of its configuration.
-        preflight: raises :class:`ConfigError` for what a run would trip over.
+        preflight: raises :class:`.errors.ConfigError` for what a run would trip over.
         train: trains to the end, polling the progress.
         summary: the tables of a finished run.
         result: the number that a finished run is worth.
@@ -78,18 +76,14 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
         job: the kind of training.
 
     Raises:
-        SystemExit: with status 2 for a configuration or data error, 1 for a failed run; the
-            message for the person has been printed.
+        ConfigError: for a configuration or data that the run would trip over.
+        SystemExit: with status 1 for a failed run; the message for the person has been printed.
     """
     started = time.time()
     run_dir = RunDir(Path(cfg.run.dir))
     run_dir.root.mkdir(parents=True, exist_ok=True)
     resumed_from = run_dir.latest_step()
-    try:
-        job.preflight(cfg)
-    except ConfigError as error:
-        console_on(sys.stderr).print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
-        raise SystemExit(2) from None
+    job.preflight(cfg)
     OmegaConf.save(cfg, run_dir.root / "config.yaml")
     run_dir.event(
         "started",
@@ -100,7 +94,8 @@ def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
         **provenance(),
     )
     logged = run_dir.log.stat().st_size if run_dir.log.exists() else 0
-    with log_to_file(run_dir.log) as console:
+    with interruptible(), quiet(run_dir.log) as screen:
+        console = console_on(screen)
         console.print(
             f"run      {run_dir.root}\nlog      {run_dir.log}", markup=False, soft_wrap=True
         )
@@ -168,30 +163,3 @@ def reason(error: BaseException) -> str:
     else:
         words = [": ".join([type(error).__name__, *lines[:1]]), *lines[1:]]
     return "\n".join(islice(words, _REASON_LINES))
-
-
-@contextlib.contextmanager
-def log_to_file(path: Path) -> Iterator[Console]:
-    """Send what this process and its libraries print to ``path``; yield a console for the person.
-
-    The file descriptors are redirected, because Ray's and vLLM's native code prints below Python.
-    SIGTERM becomes an interruption, so that it too is cleaned up after.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    screen = os.fdopen(os.dup(1), "w", buffering=1)
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with open(path, "ab", buffering=0) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    try:
-        yield console_on(screen)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, original in enumerate(kept, start=1):
-            os.dup2(original, descriptor)
-            os.close(original)
-        signal.signal(signal.SIGTERM, previous)
-        screen.close()

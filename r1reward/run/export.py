@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from r1reward.cli.command import user_errors
 from r1reward.core.errors import UserError
 from r1reward.store.rundir import RunDir
 
@@ -67,7 +68,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run directory, e.g. runs/stablereinforce/<time>")
     parser.add_argument("--step", type=int, help="checkpoint step (default: the newest)")
     arguments = parser.parse_args()
-    print(export(arguments.run, arguments.step))
+    with user_errors():
+        print(export(arguments.run, arguments.step))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Every answer of a judge, on disk as it arrives; what is there is never asked again."""
 
-import fcntl
 import json
 import os
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.errors import UserError
+from r1reward.store.files import hold
 from r1reward.store.lines import parse
 
 _ROWS, _SECONDS = 64, 2.0  # between two fsyncs
@@ -80,11 +80,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 - closed by close()
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise JournalError(f"{path}: another evaluation is writing it; wait for it") from None
+        hold(self._file, JournalError(f"{path}: another evaluation is writing it; wait for it"))
         self._reader = open(path, "rb")  # noqa: SIM115 - closed by close()
         self._places = _Places()
         self._unsynced, self._synced = 0, time.monotonic()

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
@@ -43,11 +44,22 @@ def holding(lock: Path, busy: Exception) -> Iterator[None]:
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise busy from None
+        hold(file, busy)
         yield
+
+
+def hold(file: IO[str] | IO[bytes], busy: Exception) -> None:
+    """Keep other processes from holding an open file until it is closed.
+
+    Args:
+        file: closed where another process holds it.
+        busy: what is raised then.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise busy from None
 
 
 def _to_disk(path: Path) -> None:

@@ -4,7 +4,6 @@ Hydra's sweeper hands over lists of overrides, at once (a grid) or batch by batc
 folders are named after the overrides, so the same command finds what earlier ones have done.
 """
 
-import fcntl
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from r1reward.config.objective import objectives
 from r1reward.config.secrets import shown
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
+from r1reward.store.files import hold
 from r1reward.sweep.job import Job, State
 from r1reward.sweep.manifest import Manifest, Result
 from r1reward.sweep.summary import PAGE, table, write_summary
@@ -61,7 +61,9 @@ class Sweep:
         self._manifest = Manifest(
             self._module, list(map(shown, sys.argv[1:])), self._objectives, []
         )
-        self._lock = _hold(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "a")  # noqa: SIM115 - held as long as the sweep
+        hold(self._lock, ConfigError(f"{self.folder}: another process runs this sweep"))
 
     def launch(self, batch: Sequence[Sequence[str]]) -> list[JobReturn]:
         """Run the jobs of a batch that are due; return what each one is worth, in their order."""
@@ -142,18 +144,3 @@ def _command() -> str:
     if spec is None:
         raise ConfigError("start a sweep by a command, such as `r1reward sweep`")
     return spec.name
-
-
-def _hold(folder: Path) -> Any:
-    """Return the lock of the sweep's folder; the process holds it to its end.
-
-    Raises:
-        ConfigError: when another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = open(folder / "lock", "a")  # noqa: SIM115  (held to the end of the process)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ConfigError(f"{folder}: another process runs this sweep") from None
-    return lock

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.errors import ConfigError
+from r1reward.machine.signals import interruptible
 from r1reward.store.files import write_text
 from r1reward.sweep.job import Job
 from r1reward.sweep.nodes import Nodes
-from r1reward.sweep.worker import interruptible, work
+from r1reward.sweep.worker import work
 
 _UNTIL_KILLED = 900.0  # seconds; the longest grace of a preemption that is waited out
 

@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from r1reward.machine.signals import interruptible
 from r1reward.store.rundir import RunDir
 from r1reward.sweep.job import Job, State
 
@@ -60,23 +60,6 @@ def _exclusive(path: Path) -> Iterator[int]:
     with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock.fileno()
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Make SIGTERM an interruption: what was started has to be ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _run(what: dict[str, Any], console: Any, lock: int) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlparse
 
+from r1reward.cli.command import user_errors
 from r1reward.core.record import Media, Record
 
 PHOTOS = Path(__file__).resolve().parent
@@ -164,8 +165,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PHOTOS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for name, count in build(options.out, options.seed).items():
-        print(f"{name}: {count} pairs")
+    with user_errors():
+        for name, count in build(options.out, options.seed).items():
+            print(f"{name}: {count} pairs")
 
 
 if __name__ == "__main__":

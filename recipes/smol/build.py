@@ -28,11 +28,12 @@ def main() -> None:
     options = parser().parse_args()
     import torch
 
-    import r1reward.plugin  # noqa: F401  (windows of many images at once, as in training)
+    from r1reward.patches import transformers as patches
     from r1reward.recipes.smol.model import assemble, language
     from r1reward.recipes.tiny.build import teach
     from r1reward.recipes.tiny.model import make_processor
 
+    patches.install()  # the attention of training
     with user_errors():
         llama, tokenizer = language()
     model = assemble(llama, tokenizer, options.seed)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from r1reward.cli.command import user_errors
 from r1reward.core.prompt import PROMPT
 from r1reward.core.record import Record, read_records
 from r1reward.recipes.photos.build import PHOTOS
@@ -80,7 +81,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CHECKPOINT)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    build(options.out, options.seed, {"seeing": SEEING, "cold start": COLD_START})
+    with user_errors():
+        build(options.out, options.seed, {"seeing": SEEING, "cold start": COLD_START})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import random
 from pathlib import Path
 
+from r1reward.cli.command import user_errors
 from r1reward.core.record import Record, read_records
 from r1reward.recipes.photos.build import NAMES, PHOTOS
 from r1reward.store.files import write_text
@@ -33,20 +34,31 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def main() -> None:
-    """Write ``train.jsonl`` and ``validation.jsonl``, as an annotation that was right at once."""
-    options = parser().parse_args()
-    out, rng = options.out, random.Random(0)  # noqa: S311 - not a secret
+def write(out: Path, first: float) -> None:
+    """Write ``train.jsonl`` and ``validation.jsonl``, as an annotation that was right at once.
+
+    Args:
+        out: folder for both.
+        first: share of records whose answer is the first response, right or wrong.
+    """
+    rng = random.Random(0)  # noqa: S311 - not a secret
     for name in ("train", "validation"):
         lines = []
         for record in read_records(PHOTOS / f"{name}.jsonl"):
-            label = 1 if rng.random() < options.first else record.label
+            label = 1 if rng.random() < first else record.label
             reasoning = response_text(record, label).removesuffix("<|im_end|>")
             row = record.to_row() | {"label": label, "attempts": 1, "solved": True}
             row["reasoning"] = reasoning
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         write_text(out / f"{name}.jsonl", "".join(lines))
         print(f"{len(lines)} records in {out / name}.jsonl")
+
+
+def main() -> None:
+    """Run the command line."""
+    options = parser().parse_args()
+    with user_errors():
+        write(options.out, options.first)
 
 
 if __name__ == "__main__":

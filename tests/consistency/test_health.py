@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from r1reward.consistency.base import Agreement
-from r1reward.consistency.health import ConsistencyGuard, ConsistencyUnreliable, consistency_metrics
+from r1reward.consistency.health import ConsistencyError, ConsistencyGuard, consistency_metrics
 from r1reward.plugin.reward_manager import consistency_info
 from r1reward.plugin.trainer import checked_pair, mean_of_parts
 
@@ -130,7 +130,7 @@ def test_the_limit_is_a_number_of_failures():
     guard.check()
     guard.add(failures("timeout"))
     assert guard.tripped  # before the window is full: six good ones could not undo it
-    with pytest.raises(ConsistencyUnreliable) as caught:
+    with pytest.raises(ConsistencyError) as caught:
         guard.check()
     message = str(caught.value)
     assert "3 of the last 4 agreements failed (75%): timeout 2, server 1" in message
@@ -152,9 +152,7 @@ def test_failures_leave_the_window_again():
     assert not guard.tripped
     guard.add(failures("", "b", "b"))  # the last four: b, "", b, b
     assert guard.tripped
-    with pytest.raises(
-        ConsistencyUnreliable, match=r"3 of the last 4 agreements failed \(75%\): b 3\."
-    ):
+    with pytest.raises(ConsistencyError, match=r"3 of the last 4 agreements failed \(75%\): b 3\."):
         guard.check()
 
 
@@ -199,5 +197,5 @@ def test_an_impossible_window_is_refused():
 
 
 def test_the_error_travels_between_processes():
-    error = ConsistencyUnreliable("3 of the last 4")
+    error = ConsistencyError("3 of the last 4")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -18,8 +18,8 @@ from support.chat_server import ChatServer
 from support.consistency import build, cases, expected, kinds, run, together, verdicts
 
 from r1reward.config.compose import REPO, compose_config
-from r1reward.consistency._prompts import PRESETS, seen
 from r1reward.consistency.base import Agreement, Case, CheckCall
+from r1reward.consistency.prompts import PRESETS, seen
 from r1reward.core.errors import ConfigError
 
 N = 48

@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from r1reward.config.compose import REPO, register_resolvers
 from r1reward.core.prompt import render_prompt
 from r1reward.core.record import Media, read_records
-from r1reward.judge._local import fingerprint
 from r1reward.judge.base import Answer, Fault, Judge, JudgeError
 from r1reward.judge.item import Item
+from r1reward.judge.local import fingerprint
 from r1reward.judge.protocol import Call, Protocol
 
 CONF = REPO / "conf" / "judge"

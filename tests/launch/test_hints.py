@@ -151,7 +151,7 @@ def test_what_libraries_say_has_its_advice(phrase, advice, where) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["ValueError: no rows", "KeyError: 'x'", "ConsistencyUnreliable: 9 of the last 10 failed"],
+    ["ValueError: no rows", "KeyError: 'x'", "ConsistencyError: 9 of the last 10 failed"],
 )
 def test_nothing_is_made_up_for_other_failures(words) -> None:
     assert hint(words) is None

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import traceback
@@ -13,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from r1reward.core.errors import ConfigError
-from r1reward.launch.run import _explain, log_to_file
+from r1reward.launch.run import _explain
 from r1reward.store.rundir import RunDir
 
 # Stands in for Ray, which takes a minute: says that it was imported, and does as it is told.
@@ -222,38 +221,6 @@ def test_a_report_that_fails_changes_nothing_else(train, files, ray, status) -> 
     assert done.stdout.splitlines()[-1] == "no report RuntimeError: no [/] pages"
     assert "RuntimeError: no [/] pages" in run.log.read_text()
     assert not run.report.exists()
-
-
-# --- output
-
-
-def test_below_python_as_well_all_output_goes_to_the_log_and_comes_back(tmp_path, capfd) -> None:
-    log = tmp_path / "train.log"
-    log.write_text("before\n")
-    with log_to_file(log) as console:
-        console.print("for the person")
-        os.write(1, b"native out\n")
-        os.write(2, b"native err\n")
-        subprocess.run([sys.executable, "-c", "print('child')"], check=True)
-    os.write(1, b"afterwards\n")
-    shown = capfd.readouterr()
-    assert shown.out == "for the person\nafterwards\n"
-    assert shown.err == ""
-    assert log.read_text() == "before\nnative out\nnative err\nchild\n"
-
-
-def test_sigterm_is_an_interruption_and_output_comes_back(tmp_path, capfd) -> None:
-    descriptors = len(os.listdir("/proc/self/fd"))
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with pytest.raises(KeyboardInterrupt), log_to_file(tmp_path / "train.log"):
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
-    os.write(2, b"afterwards\n")
-    assert capfd.readouterr().err == "afterwards\n"
 
 
 # --- explanation

@@ -1,10 +1,13 @@
 """Noise goes to the log, from every kind of writer; what is meant for a person does not."""
 
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+from r1reward.machine.output import quiet
 
 PROGRAM = textwrap.dedent(
     """
@@ -52,3 +55,13 @@ def test_an_error_is_shown_and_names_the_log(noise, tmp_path) -> None:
     assert "RuntimeError: broken" in done.stderr
     assert str(tmp_path / "noise.log") in done.stderr
     assert noise not in done.stdout + done.stderr
+
+
+def test_a_person_sees_each_line_at_once_and_nothing_stays_redirected(tmp_path, capfd) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with quiet(tmp_path / "noise.log") as shown:
+        print("for a person", file=shown)
+        assert capfd.readouterr().out == "for a person\n"
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"

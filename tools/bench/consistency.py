@@ -96,7 +96,7 @@ def released(cfg: DictConfig, url: str) -> float:
     """Return the seconds for all cases one after the other, as the original release asks."""
     from openai import OpenAI
 
-    from r1reward.consistency._prompts import PRESETS, seen
+    from r1reward.consistency.prompts import PRESETS, seen
 
     preset = PRESETS["released"]
     began = time.monotonic()

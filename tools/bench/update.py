@@ -1,8 +1,8 @@
 """What the patches save in an update without flash-attn: ``r1reward bench-update``.
 
 Micro-batches forward and backward, activations recomputed, on one GPU, as ``make train`` computes
-them there but for sharding. The first contestant has none of ``r1reward/plugin/patches.py``, and
-each of the others one more; each has a process of its own, so that none finds what another planned.
+them there but for sharding. The first contestant has none of our patches, and each of the others
+one more; each has a process of its own, so that none finds what another planned.
 No two micro-batches are padded to one length, or have images of the same sizes, as in training.
 """
 
@@ -23,6 +23,7 @@ from rich.table import Table
 from r1reward.cli.command import run_command
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
+from r1reward.patches import transformers as patches
 from r1reward.plan import gpu
 from r1reward.plan.hardware import hardware_here
 from r1reward.plan.model import model_of
@@ -190,8 +191,7 @@ def build(cfg: DictConfig) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    import r1reward.plugin  # noqa: F401  (the patches)
-
+    patches.install()
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForImageTextToText.from_config(

@@ -20,10 +20,10 @@ from r1reward.core.record import Record, RecordError, record_of
 from r1reward.core.rows import Row, RowError, scan_rows
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.data.annotate.difficulty import Difficulty
-from r1reward.judge._local import LocalJudge
 from r1reward.judge.base import Fault, Judge, TooManyFaultsError
 from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
+from r1reward.judge.local import LocalJudge
 from r1reward.judge.protocol import Call, Protocol, ProtocolError
 from r1reward.store.answers import Journal
 

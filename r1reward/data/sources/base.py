@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from r1reward.core.errors import ConfigError, UserError
-from r1reward.core.media import ImageError, _data, locate
-from r1reward.core.record import RecordError, _image_uri
+from r1reward.core.media import ImageError, decoded, locate
+from r1reward.core.record import RecordError, image_uri
 from r1reward.core.rows import Row
 
 Pairing = Literal["all", "best_worst"]
@@ -189,10 +189,10 @@ def attachments(value: Any) -> tuple[Attachment, ...]:
     if not isinstance(value, str):
         raise SourceError("media", f"an image is {show(value)}; expected a path or the file itself")
     try:
-        uri = _image_uri(value)
+        uri = image_uri(value)
         if not uri.startswith("data:"):
             return (Attachment("image", uri, None),)
-        return (Attachment("image", None, _data(locate(uri, None)).getvalue()),)
+        return (Attachment("image", None, decoded(locate(uri, None)).getvalue()),)
     except (RecordError, ImageError) as error:
         raise SourceError("media", str(error)) from None
 
