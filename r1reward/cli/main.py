@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
 
-from r1reward import __version__
 from r1reward.cli.catalog import Command, catalog, find
 
 _HELP = {"-h", "--help"}
@@ -21,7 +21,7 @@ def main() -> None:
     if name in _HELP:
         print(overview())
     elif name == "--version":
-        print(f"r1reward {__version__}")
+        print(f"r1reward {version('r1reward')}")
     else:
         start(name, arguments)
 
