@@ -1,1 +1,1 @@
-"""Evaluation of multimodal reward models: record -> prompt -> generation -> verdict -> score."""
+"""Evaluation of multimodal reward models: pair -> prompt -> generation -> verdict -> score."""

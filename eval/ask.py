@@ -113,9 +113,9 @@ class Evaluation:
         missing = [vote for vote, key in enumerate(keys) if key not in self.journal]
         self.reused += len(keys) - len(missing)
         fault, began = None, time.monotonic()
-        where = {"index": call.item.index, "id": call.item.id, "label": call.item.record.label}
+        where = {"index": call.item.index, "id": call.item.id, "label": call.item.label}
         if missing:
-            async for vote, reply in self.judge.judge(call, missing):
+            async for vote, reply in self.judge.judge(call.item, missing):
                 if isinstance(reply, Fault):
                     fault = reply
                     continue
@@ -136,7 +136,7 @@ class Evaluation:
 
     def _failed(self, call: Call, fault: Fault) -> None:
         item = call.item
-        row = {"index": item.index, "id": item.id, "label": item.record.label, **asdict(fault)}
+        row = {"index": item.index, "id": item.id, "label": item.label, **asdict(fault)}
         self.faults.append(row)
         self.journal.fault(**row)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 from r1reward.eval.score.intervals import Rate
 from r1reward.eval.score.scoring import Metrics, Score
 from r1reward.pages.thumbnails import strip

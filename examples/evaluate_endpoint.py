@@ -9,9 +9,8 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from r1reward.core.preferences import read_preferences
-
 from r1reward import Judge
+from r1reward.core.preferences import read_preferences
 
 PHOTOS = Path(__file__).resolve().parents[1] / "recipes" / "photos"
 

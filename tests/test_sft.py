@@ -16,8 +16,8 @@ from support.waiting import wait_for
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from r1reward.config.compose import REPO
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import read_records
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import PromptLength
 from r1reward.recipes.tiny.reasoning import response_text
@@ -49,7 +49,7 @@ def reasoning(record):
 
 
 def write_data(root):
-    records = list(read_records(PHOTOS / "train.jsonl"))[:RECORDS]
+    records = list(read_preferences(PHOTOS / "train.jsonl"))[:RECORDS]
     rows = [record.to_row() | {"reasoning": reasoning(record)} for record in records]
     (root / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # All of one length: torch then takes another dimension for the ragged one.
@@ -203,7 +203,7 @@ def test_the_validation_loss_is_that_of_transformers(trained: RunDir, root: Path
     saved = trained.checkpoints / "global_step_9" / "model_world_size_1_rank_0.pt"
     weights = torch.load(saved, weights_only=False)
     model.load_state_dict({name: weight.to_local() for name, weight in weights.items()})
-    record = next(iter(read_records(root / "validation.jsonl")))
+    record = next(iter(read_preferences(root / "validation.jsonl")))
     messages = build_messages(record, media_root=PHOTOS, min_pixels=3136, max_pixels=12544)
     images, _ = process_vision_info(messages)
     prompt = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

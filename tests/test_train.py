@@ -24,7 +24,7 @@ from support.training import (
 from support.waiting import wait_for
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.store.rundir import RunDir
 
 
@@ -73,7 +73,7 @@ def test_training_batches_report_reward_parts_and_advantage_statistics(trained: 
     for row in rows:  # the formula of the paper, from the parts kept for each sample
         bonus = 1 + 0.5 * row["consistency"]
         assert row["final"] == row["score"] == row["acc"] * bonus + 0.5 * row["format"]
-    labels = {record.uid: record.label for record in read_records(PHOTOS / "train.jsonl")}
+    labels = {record.uid: record.label for record in read_preferences(PHOTOS / "train.jsonl")}
     assert all(labels[row["record_uid"]] == int(row["gts"]) for row in rows)
     for name in ("advantage/filtered", "actor/preclip_frac", "actor/log_ratio_max", "actor/lr"):
         assert np.isfinite(float(metrics[name])), name
@@ -91,7 +91,7 @@ def test_validation_counts_are_those_of_the_answers(trained: RunDir) -> None:
     rows = [json.loads(line) for line in (trained.root / "validations" / "2.jsonl").open()]
     assert last["n"] == len(rows) == 16
     assert last["correct"] == sum(f"<answer>{row['gts']}</answer>" in row["output"] for row in rows)
-    labels = {record.uid: record.label for record in read_records(PHOTOS / "validation.jsonl")}
+    labels = {record.uid: record.label for record in read_preferences(PHOTOS / "validation.jsonl")}
     assert all(labels[row["record_uid"]] == int(row["gts"]) for row in rows)
 
 
@@ -176,7 +176,7 @@ def test_the_trained_actor_is_a_hugging_face_model(trained: RunDir) -> None:
 
 def test_pixels_and_mrope_reach_the_log_prob_and_update_passes(tmp_path: Path) -> None:
     """One length for all sequences as well: the answers are cut at the limit, as in a collapse."""
-    records = [r for r in read_records(PHOTOS / "train.jsonl")]
+    records = [r for r in read_preferences(PHOTOS / "train.jsonl")]
     same_size = [r for r in records if Image.open(PHOTOS / r.media[0].uri).size == (320, 240)]
     photos = sorted({record.media[0].uri for record in same_size})[:8]
     rows = [{**records[0].to_row(), "media": [{"kind": "image", "uri": uri}]} for uri in photos]

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from r1reward.cli.command import error, run_command
 from r1reward.core.errors import ConfigError
-from r1reward.core.record import RecordError
+from r1reward.core.fields import PreferenceError
 from r1reward.data.annotate.attempts import Annotation, Preset
 from r1reward.data.annotate.difficulty import Meter, show
 from r1reward.data.annotate.folder import AnnotatedFolder, count_rows
@@ -75,7 +75,7 @@ def _run(
     with quiet(noise) as shown, Meter(console_on(shown), annotation, rows) as meter:
         asyncio.run(annotation.ask(meter.tick))
     if not annotation.difficulty.sources:
-        raise RecordError(f"{annotation.source}: none of its {rows} rows is a record")
+        raise PreferenceError(f"{annotation.source}: none of its {rows} rows is a record")
     folder.write(annotation, settings, seed=annotation.preset.seed, media_root=media_root)
     seconds = time.monotonic() - began
     show(console, annotation.difficulty, annotation.preset.attempts, seconds)

@@ -18,6 +18,7 @@ from rich.table import Table
 from r1reward.cli.command import run_command, typed
 from r1reward.config.compose import CONF
 from r1reward.core.errors import ConfigError
+from r1reward.core.pair import text_of
 from r1reward.core.rows import RowError
 from r1reward.data.decontaminate.match import REASONS, Rules
 from r1reward.data.decontaminate.references import Reference
@@ -138,10 +139,9 @@ def references(benchmarks: Iterable[Benchmark]) -> Iterator[Reference]:
     """Yield the items of benchmarks."""
     for benchmark in benchmarks:
         for item in benchmark.load():
-            record = item.record
-            media = (*record.media, *item.response_media[0], *item.response_media[1])
+            question, media = text_of(item.question), item.all_media()
             root = str(benchmark.media.root)
-            yield Reference(benchmark.name, item.index, item.id, record.question, media, root)
+            yield Reference(benchmark.name, item.index, item.id, question, media, root)
 
 
 def show(console: Console, cleaned: Cleaned, out: Path, seconds: float) -> None:

@@ -4,14 +4,16 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from r1reward.core.record import Media, Record, RecordError
+from r1reward.core.fields import PreferenceError
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import parse_preference
 from r1reward.eval.benchmarks.media import MediaFolder, MediaReport, MissingMedia
 from r1reward.eval.benchmarks.rows import BenchmarkError, Row, read_rows
-from r1reward.judge.item import Item, Position
+from r1reward.judge.item import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +23,6 @@ class Place:
     id: str
     groups: Mapping[str, str]
     subgroup: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What a row asks: two responses in the order of the file, and the position of the better."""
-
-    question: str
-    responses: tuple[str, str]
-    label: Position
-    media: tuple[Media, ...]
 
 
 class Benchmark(ABC):
@@ -71,8 +63,11 @@ class Benchmark(ABC):
         """Return where the row belongs; raise BenchmarkError for an id that matches nothing."""
 
     @abstractmethod
-    def pair(self, row: Row) -> Pair:
-        """Return what the row asks, with its publisher's media paths."""
+    def preference(self, row: Row) -> Preference:
+        """Return what the row asks, in the order of the file, with its publisher's media paths.
+
+        Its fields may be anything that the row holds: they are checked afterwards.
+        """
 
     def cluster(self, row: Row, place: Place) -> str:
         """Return what dependent rows share: the benchmark's id."""
@@ -122,7 +117,7 @@ class Benchmark(ABC):
         """
         present, missing, owners = 0, [], dict[str, str]()
         for item in self._items(resolve=False):
-            for media in (*item.record.media, *item.response_media[0], *item.response_media[1]):
+            for media in item.all_media():
                 resolved = self.media.resolve(media)
                 if resolved is None:
                     missing.append(MissingMedia(item.index, item.id, media.uri))
@@ -146,13 +141,12 @@ class Benchmark(ABC):
 
     def _item(self, index: int, row: Row) -> Item:
         place = self.place(row)
-        record = Record.from_row(asdict(self.pair(row)) | {"source": self.name}, where=self.name)
+        preference = parse_preference(self.preference(row).to_row(), where=self.name)
         cluster = self.cluster(row, place)
-        return Item(record, index, place.id, place.groups, place.subgroup, cluster)
+        return Item.of(preference, index=index, cluster=cluster, **asdict(place))
 
     def _resolved(self, item: Item) -> Item:
-        media = tuple(self.media.resolve(one) or one for one in item.record.media)
-        return replace(item, record=replace(item.record, media=media))
+        return item.with_media(self.media.resolve(one) or one for one in item.all_media())
 
     def _rows(self, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Row]]:
         for path in self._files():
@@ -175,7 +169,7 @@ class Benchmark(ABC):
 def _naming(where: str) -> Iterator[None]:
     try:
         yield
-    except (BenchmarkError, RecordError) as error:
+    except (BenchmarkError, PreferenceError) as error:
         raise BenchmarkError(f"{where}: {error}") from None
 
 

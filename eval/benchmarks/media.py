@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 
 
 @dataclass(frozen=True, slots=True)

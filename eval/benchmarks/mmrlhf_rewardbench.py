@@ -8,8 +8,8 @@ released R1-Reward scorer groups alike.
 
 from typing import ClassVar
 
-from r1reward.core.record import Media
-from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.core.pair import Media, Preference
+from r1reward.eval.benchmarks.base import Benchmark, Place
 from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field
 
 _CATEGORIES = ("mcq", "long", "short", "safety", "video")
@@ -53,10 +53,11 @@ class MMRLHFRewardBench(Benchmark):
                 return Place(str(field(row, "id")), {"official": category}, category)
         raise BenchmarkError(f"{path!r} holds none of {', '.join(_CATEGORIES)}")
 
-    def pair(self, row: Row) -> Pair:
+    def preference(self, row: Row) -> Preference:
         """The file names the better response first, always."""
         responses = field(row, "chosen"), field(row, "rejected")
-        return Pair(field(row, "prompt"), responses, 1, (_media(row),))
+        media = (_media(row),)
+        return Preference(field(row, "prompt"), responses, media, label=1, source=self.name)
 
 
 def _media(row: Row) -> Media:

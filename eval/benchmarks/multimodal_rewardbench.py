@@ -10,9 +10,9 @@ tables of the R1-Reward paper have seven columns, their plain mean as "overall",
 import hashlib
 from typing import ClassVar
 
-from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.core.pair import Position, Preference
+from r1reward.eval.benchmarks.base import Benchmark, Place
 from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, images
-from r1reward.judge.item import Position
 
 _AREAS = {
     "open_generation/correctness_task": "correctness",
@@ -77,7 +77,7 @@ class MultimodalRewardBench(Benchmark):
             del groups["r1_reward_compat"]
         return Place(id, groups, subgroup)
 
-    def pair(self, row: Row) -> Pair:
+    def preference(self, row: Row) -> Preference:
         """Read ``Better`` ("Output1" or "Output2"); the order of the file is the benchmark's."""
         better = field(row, "Better")
         if better not in ("Output1", "Output2"):
@@ -86,7 +86,8 @@ class MultimodalRewardBench(Benchmark):
             raise BenchmarkError("no Text; 0_download_data.py writes it into all_data.json")
         responses = field(row, "Output1"), field(row, "Output2")
         label: Position = 1 if better == "Output1" else 2
-        return Pair(row["Text"], responses, label, images(field(row, "Image")))
+        media = images(field(row, "Image"))
+        return Preference(row["Text"], responses, media, label=label, source=self.name)
 
     def cluster(self, row: Row, place: Place) -> str:
         """Rows of one image belong together; some questions come with several pairs."""

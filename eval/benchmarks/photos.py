@@ -7,8 +7,9 @@ the photo shows; the pairs of one photo belong together.
 from functools import cached_property
 from typing import ClassVar
 
-from r1reward.core.record import Record
-from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import parse_preference
+from r1reward.eval.benchmarks.base import Benchmark, Place
 from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, read_rows
 
 
@@ -42,10 +43,9 @@ class Photos(Benchmark):
             raise BenchmarkError(f"{photo['uri']!r} is not in {self.root / 'manifest.jsonl'}")
         return Place(photo["uri"], {"official": kind}, kind)
 
-    def pair(self, row: Row) -> Pair:
-        """The rows are records already."""
-        record = Record.from_row(row, where="record")
-        return Pair(record.question, record.responses, record.label, record.media)
+    def preference(self, row: Row) -> Preference:
+        """The rows are in our schema."""
+        return parse_preference({**row, "source": self.name}, where=self.name)
 
     @cached_property
     def _kinds(self) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """Rows of a benchmark's files, with errors that name file, row and key."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from r1reward.core.errors import UserError
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 
 Row = Mapping[str, Any]
 
@@ -91,7 +90,7 @@ def images(cell: Any) -> tuple[Media, ...]:
         return tuple(media for one in cell for media in images(one))
     if isinstance(cell, Mapping):
         if content := cell.get("bytes"):
-            return (Media("image", "data:image;base64," + base64.b64encode(content).decode()),)
+            return (Media.embedded(content),)
         cell = cell.get("path")
     if not isinstance(cell, str) or not cell:
         raise BenchmarkError(f"image={cell!r}; expected a path or {{bytes, path}}")

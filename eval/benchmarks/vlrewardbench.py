@@ -10,7 +10,8 @@ pre-formatted ones, name the better response first.
 import re
 from typing import ClassVar
 
-from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.core.pair import Position, Preference
+from r1reward.eval.benchmarks.base import Benchmark, Place
 from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, images
 
 # Beginning of the id -> source, official group (cal.py since 2025-05-08), group of the released
@@ -83,17 +84,19 @@ class VLRewardBench(Benchmark):
                 return Place(id, {"official": official, "r1_reward_compat": compat}, source)
         raise BenchmarkError(f"id={id!r} begins with none of {', '.join(_SOURCES)}")
 
-    def pair(self, row: Row) -> Pair:
+    def preference(self, row: Row) -> Preference:
         """Read ``human_ranking`` ([0, 1]: the first is better) or ``chosen`` and ``rejected``."""
         if "prompt" in row or "chosen" in row:
-            responses = field(row, "chosen"), field(row, "rejected")
-            return Pair(field(row, "prompt"), responses, 1, images(field(row, "image")))
+            responses, media = (field(row, "chosen"), field(row, "rejected")), field(row, "image")
+            question = field(row, "prompt")
+            return Preference(question, responses, images(media), label=1, source=self.name)
         media = images(field(row, "image" if "image" in row else "image_path"))
         ranking, responses = list(field(row, "human_ranking")), tuple(field(row, "response"))
         if ranking not in ([0, 1], [1, 0]):
             raise BenchmarkError(f"human_ranking={ranking}; expected [0, 1] or [1, 0]")
         question = _PLACEHOLDER.sub("", field(row, "query"))
-        return Pair(question, responses, 1 if ranking == [0, 1] else 2, media)
+        label: Position = 1 if ranking == [0, 1] else 2
+        return Preference(question, responses, media, label=label, source=self.name)
 
     def cluster(self, row: Row, place: Place) -> str:
         """Pairs with one id are about one image."""

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from r1reward.core.pair import text_of
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.eval.score.ballots import Tally
 from r1reward.judge.item import Item
@@ -53,21 +54,20 @@ def judgements(
             continue
         asked = list(prompts)
         item = asked[0][0].item
-        shown = (*item.record.media, *item.response_media[0], *item.response_media[1])
-        names = [name for media in shown for name in pictures.names(media)]
+        names = [name for media in item.all_media() for name in pictures.names(media)]
         items.append(_item(item, asked) | {"images": names})
     return {"items": items, "images": pictures.found}
 
 
 def _item(item: Item, asked: Sequence[tuple[Call, Sequence[Row]]]) -> dict[str, Any]:
     prompts = [_prompt(call, rows) for call, rows in asked]
-    stored = item.shown(1).record
+    better_first = item.shown(1)  # the prompts say where it stood
     return {
         "index": item.index,
         "id": item.id,
         "facets": {"group": item.groups.get("official", item.subgroup)},
-        "question": stored.question,
-        "responses": list(stored.responses),  # the better one first; prompts say where it stood
+        "question": text_of(item.question),
+        "responses": [text_of(response) for response in better_first.responses],
         "prompts": prompts,
         "tags": list(_tags(prompts)),
     }
@@ -85,7 +85,7 @@ def _prompt(call: Call, rows: Sequence[Row]) -> dict[str, Any]:
                 "reason": "" if read else verdict.reason,  # type: ignore[union-attr]
             }
         )
-    return {"better": call.item.record.label, "votes": votes, "asked": call.votes}
+    return {"better": call.item.label, "votes": votes, "asked": call.votes}
 
 
 def _tags(prompts: Sequence[dict[str, Any]]) -> Iterator[str]:

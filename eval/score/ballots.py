@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1reward.core.errors import UserError
+from r1reward.core.pair import Position
 from r1reward.core.verdict import ParseFailure, Verdict
-from r1reward.judge.item import Item, Position
+from r1reward.judge.item import Item
 from r1reward.judge.protocol import Parse, Protocol
 
 Number = TypeVar("Number", float, NDArray[np.float64])
@@ -195,7 +196,7 @@ def count(ballots: Iterable[Ballot], protocol: Protocol) -> Count:
     packing, failures = _Packing(), Counter[str]()
     waiting: dict[int, tuple[Tally, set[Position]]] = {}  # items with ballots that did not come
     for ballot in ballots:
-        item, label = ballot.item, ballot.item.record.label
+        item, label = ballot.item, ballot.item.label
         plan, done = protocol.plan(item), packing.uid(item.index)
         if item.index not in waiting:
             waiting[item.index] = _tally(item, plan, protocol), set() if done else set(plan)
@@ -235,7 +236,7 @@ def _tally(item: Item, plan: Mapping[Position, int], protocol: Protocol) -> Tall
 
 
 def _add(tally: Tally, ballot: Ballot, asked: int, failures: Counter[str]) -> None:
-    label = ballot.item.record.label
+    label = ballot.item.label
     poll = tally.polls[label - 1] if len(tally.polls) > 1 else tally.polls[0]
     for vote in ballot.votes:
         if isinstance(vote, ParseFailure):

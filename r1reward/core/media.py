@@ -1,4 +1,4 @@
-"""Images and videos of a record: where they are, whether they can be used, their pixels."""
+"""Images and videos of a pair: where they are, whether they can be used, their pixels."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from r1reward.core.errors import UserError
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 
 # Frames of a video that a judge is shown (the benchmarks' protocol), spaced evenly.
 MAX_FRAMES = 32
@@ -60,7 +60,8 @@ def open_image(uri: str, root: Path | str | None) -> Image.Image:
     """
     located = locate(uri, root)
     try:
-        with Image.open(decoded(located) if located.startswith("data:") else located) as image:
+        file = io.BytesIO(decode_uri(located)) if located.startswith("data:") else located
+        with Image.open(file) as image:
             _check_shape(uri, image.size)
             return image.convert("RGB")
     except ImageError:
@@ -73,6 +74,21 @@ def open_image(uri: str, root: Path | str | None) -> Image.Image:
         raise ImageError(f"{_short(located)}: more than {MAX_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, EOFError, ValueError) as error:  # Pillow's, for damaged files
         raise ImageError(f"{_short(located)}: damaged ({_short(str(error))})") from None
+
+
+def decode_uri(uri: str) -> bytes:
+    """Return the file that a data URI carries; white space within it does not count.
+
+    Raises:
+        ImageError: when its content is not base64.
+    """
+    _, separator, content = uri.partition("base64,")
+    if not separator:
+        raise ImageError(f"{_short(uri)}: a data URI without base64 content")
+    try:
+        return base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"{_short(uri)}: not base64 ({error})") from None
 
 
 def frames(uri: str, root: Path | str | None) -> list[Path]:
@@ -99,7 +115,7 @@ def frames(uri: str, root: Path | str | None) -> list[Path]:
 
 
 def check_media(media: Iterable[Media], root: Path | str | None) -> None:
-    """Decode every image, and the frames of every video, of a record.
+    """Decode every image, and the frames of every video.
 
     Raises:
         ImageError: for the first one that cannot be used.
@@ -120,21 +136,6 @@ def _check_shape(uri: str, size: tuple[int, int]) -> None:
         raise ImageError(
             f"{_short(uri)}: {width} x {height}; one side is over {MAX_RATIO} times the other"
         )
-
-
-def decoded(uri: str) -> io.BytesIO:
-    """Return the file that a ``data:`` URI with base64 content holds.
-
-    Raises:
-        ImageError: when it holds none.
-    """
-    _, separator, content = uri.partition("base64,")
-    if not separator:
-        raise ImageError(f"{_short(uri)}: a data URI without base64 content")
-    try:
-        return io.BytesIO(base64.b64decode("".join(content.split()), validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ImageError(f"{_short(uri)}: not base64 ({error})") from None
 
 
 def _short(uri: str) -> str:

@@ -1,11 +1,11 @@
-"""The judging prompt: record -> chat messages. The one prompt of training, evaluation, serving."""
+"""The judging prompt: pair -> chat messages. The one prompt of training, evaluation, serving."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 from r1reward.core import media
-from r1reward.core.record import Record
+from r1reward.core.pair import Content, Pair, Part, joined, parts_of, text_of
 
 # The prompt of the original release, byte for byte (its README; paper, Table 1).
 PROMPT = (
@@ -23,26 +23,44 @@ PROMPT = (
     "###### **Output Format (strictly follow):**  \n"
     "<think>Your detailed comparative analysis goes here</think><answer>1/2</answer>"
 )
-_SLOT = re.compile(r"\{(question|answer1|answer2)\}")
+# Text, slot, text, slot, text, slot, text.
+_PIECES = re.split(r"\{(question|answer1|answer2)\}", PROMPT)
 
 
-def render_prompt(question: str, responses: tuple[str, str]) -> str:
-    """Return the prompt's text; braces in the texts are text, never slots to fill."""
+def render_prompt(question: Content, responses: tuple[Content, Content]) -> str:
+    """Return the prompt's text, with ``<image>`` or ``<video>`` where one stands.
+
+    Braces in the texts are text, never slots to fill.
+    """
+    return text_of(_rendered(question, responses))
+
+
+def prompt_parts(pair: Pair) -> tuple[Part, ...]:
+    """Return what a judge is shown, in order.
+
+    The pair's media come first, then the prompt's text. An image or video within the question or
+    a response stands at its place and cuts the text in two.
+    """
+    return (*pair.media, *parts_of(_rendered(pair.question, pair.responses)))
+
+
+def _rendered(question: Content, responses: tuple[Content, Content]) -> Content:
     values = {"question": question, "answer1": responses[0], "answer2": responses[1]}
-    return _SLOT.sub(lambda slot: values[slot[1]], PROMPT)
+    contents = (values[one] if place % 2 else one for place, one in enumerate(_PIECES))
+    return joined(part for content in contents for part in parts_of(content))
 
 
 def build_messages(
-    record: Record,
+    pair: Pair,
     *,
     media_root: Path | str | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the chat that asks for a verdict on ``record``: one user turn, media before text.
+    """Return the chat that asks for a verdict on ``pair``: one user turn, see :func:`prompt_parts`.
 
     Args:
-        record: the pair to judge.
+        pair: what to judge.
         media_root: folder that relative media paths start from.
         min_pixels: fewest pixels an image, or a frame of a video, is scaled to.
         max_pixels: most pixels; with None the processor's own limits hold.
@@ -50,7 +68,7 @@ def build_messages(
     Returns:
         Messages in the form ``qwen_vl_utils.process_vision_info`` and the chat template take:
         ``{"type": "image", "image": path or data URI}`` or ``{"type": "video", "video": [frame
-        paths]}``, each with the given limits, then ``{"type": "text", "text": ...}``.
+        paths]}``, each with the given limits, and ``{"type": "text", "text": ...}``.
 
     Raises:
         ImageError: for a path that leaves ``media_root`` or a video without frames.
@@ -58,11 +76,12 @@ def build_messages(
     given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     limits = {name: value for name, value in given.items() if value is not None}
     content: list[dict[str, Any]] = []
-    for item in record.media:
-        if item.kind == "video":
-            frames = [str(path) for path in media.frames(item.uri, media_root)]
+    for part in prompt_parts(pair):
+        if isinstance(part, str):
+            content.append({"type": "text", "text": part})
+        elif part.kind == "video":
+            frames = [str(path) for path in media.frames(part.uri, media_root)]
             content.append({"type": "video", "video": frames, **limits})
         else:
-            content.append({"type": "image", "image": media.locate(item.uri, media_root), **limits})
-    content.append({"type": "text", "text": render_prompt(record.question, record.responses)})
+            content.append({"type": "image", "image": media.locate(part.uri, media_root), **limits})
     return [{"role": "user", "content": content}]

@@ -1,6 +1,5 @@
-"""What is in a record's images and videos: size, content hash, and what a processor makes of it."""
+"""What is in images and videos: size, content hash, and what a processor makes of it."""
 
-import base64
 import hashlib
 import io
 import os
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from r1reward.core.media import ImageError, frames, locate, open_image
-from r1reward.core.record import Media
+from r1reward.core.media import ImageError, decode_uri, frames, locate, open_image
+from r1reward.core.pair import Media
 
 # Qwen2.5-VL's processor works on multiples of this: two patches of 14 pixels, merged.
 PATCH = 28
@@ -69,10 +68,8 @@ def _image(located: str) -> Picture:
         raise ImageError(
             f"{_name(located)}: {size[0]} x {size[1]} shows nothing; give the picture itself"
         )
-    if located.startswith("data:"):
-        content = base64.b64decode(located.partition("base64,")[2])
-    else:
-        content = Path(located).read_bytes()
+    inline = located.startswith("data:")
+    content = decode_uri(located) if inline else Path(located).read_bytes()
     try:
         with Image.open(io.BytesIO(content)) as image:
             notes = tuple(_notes(image, located))

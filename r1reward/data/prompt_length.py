@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1reward.core.errors import UserError
-from r1reward.core.prompt import render_prompt
-from r1reward.core.record import Record
+from r1reward.core.pair import Pair
+from r1reward.core.prompt import prompt_parts
 from r1reward.data.media_facts import Picture
 
-_SLOT = "<<the judging prompt>>"
+_SLOT = "<<a text of the prompt>>"
 
 
 class LengthError(UserError):
@@ -51,33 +51,40 @@ class PromptLength:
         self._factor = int(patch * vision_process.SPATIAL_MERGE_SIZE)
         given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         self._limits = {name: value for name, value in given.items() if value is not None}
-        self._chats: dict[tuple[str, ...], str] = {}
+        self._chats: dict[tuple[str, ...], list[str]] = {}
 
     @property
     def tokenizer(self) -> Any:
         """The processor's tokenizer."""
         return self._processor.tokenizer
 
-    def count(self, record: Record, pictures: Sequence[Picture]) -> int:
-        """Return the tokens of a record's prompt; ``pictures`` are those of its media.
+    def count(self, pair: Pair, pictures: Sequence[Picture]) -> int:
+        """Return the tokens of a pair's prompt; ``pictures`` are those of ``pair.all_media()``.
 
         Raises:
             LengthError: when the processor would fail on a picture.
         """
-        kinds = tuple(item.kind for item in record.media)
-        text = self._around(kinds).replace(_SLOT, render_prompt(record.question, record.responses))
+        parts = prompt_parts(pair)
+        around = self._around(tuple("text" if isinstance(p, str) else p.kind for p in parts))
+        texts = [*(part for part in parts if isinstance(part, str)), ""]
+        text = "".join(map("".join, zip(around, texts, strict=True)))
         ids = self._processor.tokenizer(text, return_attention_mask=False, verbose=False)
         # The text has one placeholder for each; the processor repeats it.
         return len(ids["input_ids"]) + sum(self._picture(picture) - 1 for picture in pictures)
 
-    def _around(self, kinds: tuple[str, ...]) -> str:
-        """Return the chat around a prompt with such media, as the chat template makes it."""
+    def _around(self, kinds: tuple[str, ...]) -> list[str]:
+        """Return what the chat template puts before, between and after the texts of a prompt.
+
+        Args:
+            kinds: of the prompt's parts: ``text``, ``image`` or ``video``.
+        """
         if kinds not in self._chats:
-            content = [*({"type": kind} for kind in kinds), {"type": "text", "text": _SLOT}]
+            content = [{"type": k, "text": _SLOT} if k == "text" else {"type": k} for k in kinds]
             chat = [{"role": "user", "content": content}]
-            self._chats[kinds] = self._processor.apply_chat_template(
+            made = self._processor.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True
             )
+            self._chats[kinds] = made.split(_SLOT)
         return self._chats[kinds]
 
     def _picture(self, picture: Picture) -> int:

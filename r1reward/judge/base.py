@@ -1,4 +1,4 @@
-"""What every judge of a benchmark takes and returns."""
+"""What every judge takes and returns."""
 
 import hashlib
 import json
@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from r1reward.core.errors import R1RewardError, UserError
 from r1reward.core.media import ImageError
-from r1reward.judge.item import Item
-from r1reward.judge.prompting import item_messages
-from r1reward.judge.protocol import Call, Protocol
+from r1reward.core.pair import Pair, Position
+from r1reward.core.prompt import build_messages
+from r1reward.judge.item import prompt_name
+from r1reward.judge.protocol import Protocol
 
 
 class TooManyFaultsError(R1RewardError):
@@ -63,9 +64,10 @@ class Judge(ABC):
         self.media_root = Path(media_root)
 
     @abstractmethod
-    def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
+    def judge(self, pair: Pair, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
         """Yield a reply for each number in ``votes``, as it arrives; all are the same prompt.
 
+        A judge sees the pair and no label; whoever asks compares its choice with the label.
         What goes wrong with one prompt is a :class:`Fault`. An exception means that the judge
         itself is broken, and ends the run.
         """
@@ -73,21 +75,21 @@ class Judge(ABC):
     async def close(self) -> None:  # noqa: B027 - most judges hold nothing
         """Release what the judge holds."""
 
-    def messages(self, item: Item) -> list[dict[str, Any]]:
-        """Return the chat that shows ``item``.
+    def messages(self, pair: Pair) -> list[dict[str, Any]]:
+        """Return the chat that shows ``pair``.
 
         Raises:
             ImageError: for a path that leaves ``media_root`` or a video without frames.
         """
-        return item_messages(item, media_root=self.media_root)
+        return build_messages(pair, media_root=self.media_root)
 
-    def digest(self, item: Item) -> str:
+    def digest(self, pair: Pair) -> str:
         """Return a hash of all that the judge is shown: texts, pixels, limits.
 
         Raises:
             ImageError: for media that cannot be read.
         """
-        [turn] = self.messages(item)
+        [turn] = self.messages(pair)
         return _sha256(json.dumps([_hashed(part) for part in turn["content"]]).encode())
 
 
@@ -97,18 +99,18 @@ class Blind(Judge):
     window = 64
 
     @abstractmethod
-    def choose(self, item: Item, vote: int) -> Literal[1, 2]:
+    def choose(self, pair: Pair, vote: int) -> Position:
         """Return the choice of vote number ``vote``."""
 
-    async def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
+    async def judge(self, pair: Pair, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
         """Yield well-formed answers."""
         for vote in votes:
-            choice = self.choose(call.item, vote)
+            choice = self.choose(pair, vote)
             yield vote, Answer(f"<think>Response {choice}.</think><answer>{choice}</answer>")
 
-    def digest(self, item: Item) -> str:
-        """Return a hash of the item and its order: the images need not be there."""
-        return _sha256(f"{item.uid}:{item.record.label}".encode())
+    def digest(self, pair: Pair) -> str:
+        """Return a hash of the pair and its order: the images need not be there."""
+        return _sha256(prompt_name(pair).encode())
 
 
 def uniform(*parts: object) -> float:

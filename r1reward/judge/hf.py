@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.media import ImageError
+from r1reward.core.pair import Pair
 from r1reward.judge.base import Answer, Fault, Reply
-from r1reward.judge.item import Item
+from r1reward.judge.item import prompt_name
 from r1reward.judge.local import LocalJudge
-from r1reward.judge.protocol import Call, Protocol
+from r1reward.judge.protocol import Protocol
 from r1reward.patches import transformers as patches
 
-Row = tuple[Item, int, "asyncio.Future[Reply]"]
+# A pair to judge, the number of the vote, and where its reply is awaited.
+Row = tuple[Pair, int, "asyncio.Future[Reply]"]
 
 
 class HFJudge(LocalJudge):
@@ -40,10 +42,10 @@ class HFJudge(LocalJudge):
         self._waiting: list[Row] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
+    async def judge(self, pair: Pair, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
         """Yield one answer a vote, each from whatever batch it came into."""
         loop = asyncio.get_running_loop()
-        rows: list[Row] = [(call.item, vote, loop.create_future()) for vote in votes]
+        rows: list[Row] = [(pair, vote, loop.create_future()) for vote in votes]
         self._waiting += rows
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
@@ -71,9 +73,9 @@ class HFJudge(LocalJudge):
 
         replies: dict[int, Reply] = {}
         prompts = {}
-        for place, (item, _, _) in enumerate(batch):
+        for place, (pair, _, _) in enumerate(batch):
             try:
-                prompts[place] = self.prepare(self._processor, item)
+                prompts[place] = self.prepare(self._processor, pair)
             except ImageError as error:
                 replies[place] = Fault("media", str(error))
         if prompts:
@@ -143,5 +145,5 @@ class HFJudge(LocalJudge):
 
 def _seed(seed: int, batch: Sequence[Row]) -> int:
     """Return a seed of the batch's own: a resumed run must not draw the same noise again."""
-    names = [f"{item.uid}:{item.record.label}:{vote}" for item, vote, _ in batch]
+    names = [f"{prompt_name(pair)}:{vote}" for pair, vote, _ in batch]
     return int(hashlib.sha256(f"{seed}:{names}".encode()).hexdigest()[:15], 16)

@@ -1,54 +1,56 @@
-"""The unit of a benchmark: a record and where its result belongs."""
+"""The unit of a benchmark: a preference and the place of its result."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
-from r1reward.core.record import Media, Record
-
-Position = Literal[1, 2]
-# What is shown within response 1 and within response 2.
-ResponseMedia = tuple[tuple[Media, ...], tuple[Media, ...]]
+from r1reward.core.pair import Pair, Position, Preference, text_of
 
 
-@dataclass(frozen=True)
-class Item:
-    """One pair of a benchmark; ``record.label`` is where the better response is shown.
+@dataclass(frozen=True, kw_only=True)
+class Item(Preference):
+    """One preference of a benchmark; ``source`` is the benchmark.
 
     Attributes:
-        record: question, responses, label and media; ``source`` is the benchmark.
         index: number of the row in the benchmark's file, from 0. This, not ``id``, is the key:
             VL-RewardBench repeats 25 of its ids, MM-RLHF-RewardBench has 46 for 170 rows.
         id: the benchmark's own id.
         groups: grouping -> group; an item may be outside of a grouping.
         subgroup: the finest category the benchmark knows.
         cluster: items of one cluster share an image, so that their results are not independent.
-        response_media: images within the responses; no shipped benchmark has any.
     """
 
-    record: Record
     index: int
     id: str
     groups: Mapping[str, str]
     subgroup: str
     cluster: str
-    response_media: ResponseMedia = ((), ())
+
+    @classmethod
+    def of(cls, preference: Preference, **place: Any) -> "Item":
+        """Return ``preference`` as the item at a place: the attributes that it lacks."""
+        own = {field.name: getattr(preference, field.name) for field in fields(Preference)}
+        return cls(**own, **place)
 
     @cached_property
     def uid(self) -> str:
         """Hash of the row's number and texts: the same wherever the images lie, in any order."""
-        record = self.record
-        better, worse = record.responses[record.label - 1], record.responses[2 - record.label]
-        parts = [record.source, self.index, record.question, better, worse]
+        texts = [text_of(response) for response in self.responses]
+        better, worse = texts[self.label - 1], texts[2 - self.label]
+        parts = [self.source, self.index, text_of(self.question), better, worse]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def shown(self, label: Position) -> "Item":
         """Return this item with the better response at position ``label``."""
-        if label == self.record.label:
-            return self
-        first, second = self.record.responses
-        record = replace(self.record, responses=(second, first), label=label)
-        return replace(self, record=record, response_media=self.response_media[::-1])
+        return self if label == self.label else self.swapped()
+
+
+def prompt_name(pair: Pair) -> str:
+    """Return the name of the prompt that shows ``pair``, for seeds and for blind judges.
+
+    An item's uid is that of both of its orders, so its name also says which one is shown.
+    """
+    return f"{pair.uid}:{pair.label}" if isinstance(pair, Item) else pair.uid

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.media import ImageError
+from r1reward.core.pair import Pair
+from r1reward.core.prompt import build_messages
 from r1reward.judge.base import Judge, JudgeError
-from r1reward.judge.item import Item
-from r1reward.judge.prompting import item_messages
 from r1reward.judge.protocol import Protocol
 
 _SAMPLES, _BLOCK = 64, 1 << 16
@@ -36,11 +36,11 @@ class LocalJudge(Judge):
         self.identity = f"{Path(model).name}@{fingerprint(self.folder)}"
         self._limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
 
-    def messages(self, item: Item) -> list[dict[str, Any]]:
-        """Return the chat that shows ``item``, with the limits on its pixels."""
-        return item_messages(item, media_root=self.media_root, **self._limits)
+    def messages(self, pair: Pair) -> list[dict[str, Any]]:
+        """Return the chat that shows ``pair``, with the limits on its pixels."""
+        return build_messages(pair, media_root=self.media_root, **self._limits)
 
-    def prepare(self, processor: Any, item: Item) -> tuple[str, Any, Any]:
+    def prepare(self, processor: Any, pair: Pair) -> tuple[str, Any, Any]:
         """Return the prompt's text, its images and its videos, made exactly as in training.
 
         Raises:
@@ -48,7 +48,7 @@ class LocalJudge(Judge):
         """
         from qwen_vl_utils import process_vision_info
 
-        messages = self.messages(item)
+        messages = self.messages(pair)
         text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         patch = getattr(getattr(processor, "image_processor", None), "patch_size", 14)
         try:
@@ -56,7 +56,7 @@ class LocalJudge(Judge):
                 messages, image_patch_size=patch, return_video_metadata=True
             )
         except (OSError, SyntaxError, ValueError) as error:  # Pillow's and qwen_vl_utils'
-            raise ImageError(f"{item.id}: {error}") from None
+            raise ImageError(str(error)) from None
         return str(text), images, videos
 
 

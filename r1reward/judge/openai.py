@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from r1reward.core.media import ImageError, open_image
+from r1reward.core.pair import Pair
 from r1reward.endpoint.throttle import Throttle
 from r1reward.judge.base import Answer, Fault, Judge, JudgeError, Reply
-from r1reward.judge.protocol import Call, Protocol
+from r1reward.judge.protocol import Protocol
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 
@@ -62,10 +63,10 @@ class OpenAIJudge(Judge):
         self._prices = input_price, output_price
         self._throttle = Throttle(concurrency)
 
-    async def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
+    async def judge(self, pair: Pair, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
         """Yield every vote as it arrives: each is a request of its own."""
         try:
-            messages = await asyncio.to_thread(self._chat, call)
+            messages = await asyncio.to_thread(self._chat, pair)
         except ImageError as error:
             for vote in votes:
                 yield vote, Fault("media", str(error))
@@ -153,8 +154,8 @@ class OpenAIJudge(Judge):
         text = f"{type(error).__name__}: {error}"
         return Fault(kind, (text.replace(self._key, "***") if self._key else text)[:500])
 
-    def _chat(self, call: Call) -> list[dict[str, Any]]:
-        [turn] = self.messages(call.item)
+    def _chat(self, pair: Pair) -> list[dict[str, Any]]:
+        [turn] = self.messages(pair)
         content: list[dict[str, Any]] = []
         for part in turn["content"]:
             if part["type"] == "text":

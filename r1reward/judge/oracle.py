@@ -1,10 +1,10 @@
 """Knows the label: a judge whose accuracy is known before it is measured."""
 
 from pathlib import Path
-from typing import Literal
 
+from r1reward.core.pair import Pair, Position, Preference
 from r1reward.judge.base import Blind, JudgeError, uniform
-from r1reward.judge.item import Item
+from r1reward.judge.item import prompt_name
 from r1reward.judge.protocol import Protocol
 
 
@@ -20,8 +20,13 @@ class OracleJudge(Blind):
         self._accuracy, self._seed = accuracy, seed
         self.identity = f"oracle-{accuracy:g}-{seed}"
 
-    def choose(self, item: Item, vote: int) -> Literal[1, 2]:
-        """Return the label, or the other response."""
-        label = item.record.label
-        right = uniform(self._seed, item.uid, label, vote) < self._accuracy
-        return label if right else (2 if label == 1 else 1)
+    def choose(self, pair: Pair, vote: int) -> Position:
+        """Return the label, or the other response.
+
+        Raises:
+            JudgeError: for a pair whose better response is not known.
+        """
+        if not isinstance(pair, Preference):
+            raise JudgeError("judge=oracle repeats labels, and this pair has none")
+        right = uniform(self._seed, prompt_name(pair), vote) < self._accuracy
+        return pair.label if right else pair.swapped().label

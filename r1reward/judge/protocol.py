@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from r1reward.core.errors import UserError
-from r1reward.judge.item import Item, Position
+from r1reward.core.pair import Position
+from r1reward.judge.item import Item
 
 Order = Literal["both", "random", "stored", "chosen_first"]
 Parse = Literal["wrong", "exclude", "coin", "half"]
@@ -87,7 +88,7 @@ class Protocol:
             return {1: self.votes, 2: self.votes}
         if self.order == "random":
             return dict(Counter(self._draw(item.uid, vote) for vote in range(self.votes)))
-        return {1 if self.order == "chosen_first" else item.record.label: self.votes}
+        return {1 if self.order == "chosen_first" else item.label: self.votes}
 
     @property
     def mixes_orders(self) -> bool:

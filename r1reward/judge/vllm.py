@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from r1reward.core.media import ImageError
+from r1reward.core.pair import Pair
 from r1reward.judge.base import Answer, Fault, Reply
-from r1reward.judge.item import Item
 from r1reward.judge.local import LocalJudge, checkpoint_dtype
-from r1reward.judge.protocol import Call, Protocol
+from r1reward.judge.protocol import Protocol
 from r1reward.machine import janitor
 from r1reward.machine.gpus import count_gpus
 
@@ -53,10 +53,10 @@ class VLLMJudge(LocalJudge):
         self._janitor: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # a tokenizer serves one thread at a time
 
-    async def judge(self, call: Call, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
+    async def judge(self, pair: Pair, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:
         """Yield all votes when the last one is there: they are one request."""
         try:
-            preparing = asyncio.to_thread(self._prompt, call.item)
+            preparing = asyncio.to_thread(self._prompt, pair)
             output = await self._finished(await preparing, len(votes))
         except ImageError as error:
             for vote in votes:
@@ -135,12 +135,12 @@ class VLLMJudge(LocalJudge):
         [rendered] = await self._engine.renderer.render_cmpl_async([prompt])
         return await self._engine.add_request(uuid.uuid4().hex, rendered, self.sampling(votes))
 
-    def _prompt(self, item: Item) -> Any:
+    def _prompt(self, pair: Pair) -> Any:
         from vllm.inputs import TokensPrompt
 
         with self._lock:
             processor = self._processor
-        text, images, videos = self.prepare(processor, item)
+        text, images, videos = self.prepare(processor, pair)
         with self._lock:
             ids = processor.tokenizer(text)["input_ids"]
         media = {"image": images, "video": videos}

@@ -21,8 +21,11 @@ from r1reward.consistency.health import ConsistencyGuard
 from r1reward.consistency.hosted import HostedCheck
 from r1reward.consistency.openai import OpenAICheck
 from r1reward.core.errors import ConfigError
+from r1reward.core.fields import PreferenceError
 from r1reward.core.media import ImageError, check_media
-from r1reward.core.record import Media, Record, RecordError, scan_records
+from r1reward.core.pair import Media, Preference
+from r1reward.core.preferences import refuse_parts_in_jsonl, scan_preferences
+from r1reward.core.rows import RowError
 from r1reward.machine.gpus import count_gpus
 from r1reward.store.shards import media_folder
 
@@ -147,8 +150,9 @@ def _check_data(key: str, files: Any, media_root: str | None) -> None:
     errors: list[str] = []
     for path in data_files(key, files):
         try:
+            refuse_parts_in_jsonl(path)
             rows = list(_scan(path, media_folder(path, media_root)))
-        except RecordError as error:
+        except (PreferenceError, RowError) as error:
             raise ConfigError(f"data.{key}: {error}") from None
         errors += filter(None, rows)
         if not rows:
@@ -181,17 +185,19 @@ def show_rows(key: str, errors: Sequence[str]) -> str:
 
 def _scan(path: Path, root: Path) -> Iterator[str | None]:
     """Yield each row's error, or None; images are decoded in parallel, good files once."""
-    scanned, good = scan_records(path), set[Media]()
+    scanned, good = scan_preferences(path), set[Media]()
     with ThreadPoolExecutor() as pool:
         while rows := list(islice(scanned, _ROWS)):
             yield from pool.map(partial(_row_error, root=root, good=good), rows)
 
 
-def _row_error(row: tuple[str, Record | RecordError], root: Path, good: set[Media]) -> str | None:
-    where, record = row
-    if isinstance(record, RecordError):
-        return str(record)
-    for item in record.media:
+def _row_error(
+    row: tuple[str, Preference | PreferenceError], root: Path, good: set[Media]
+) -> str | None:
+    where, preference = row
+    if isinstance(preference, PreferenceError):
+        return str(preference)
+    for item in preference.all_media():
         if item in good:
             continue
         try:

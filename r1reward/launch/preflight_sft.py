@@ -11,9 +11,10 @@ from typing import Any
 from r1reward.config.batches import uneven_batch
 from r1reward.config.secrets import check_secrets
 from r1reward.core.errors import ConfigError
+from r1reward.core.fields import PreferenceError
 from r1reward.core.media import ImageError
+from r1reward.core.preferences import parse_preference, refuse_parts_in_jsonl
 from r1reward.core.reasoning import reasoning_of, target_ids
-from r1reward.core.record import Record, RecordError
 from r1reward.core.rows import Row, RowError, scan_rows
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import LengthError, PromptLength
@@ -71,12 +72,13 @@ def _check_rows(key: str, data: Any, length: PromptLength, dropped: list[dict[st
             limit=int(data.max_length),
         )
         try:
+            refuse_parts_in_jsonl(path)
             for error in _in_parallel(check, scan_rows(path)):
                 if error:
                     errors.append(error)
                     dropped.append({"files": names, "index": index, "why": error})
                 index += 1
-        except RowError as error:
+        except (PreferenceError, RowError) as error:
             raise ConfigError(f"data.{key}: {error}") from None
     if errors and not data.drop_unusable:
         raise ConfigError(
@@ -99,14 +101,14 @@ def _row_error(
     if isinstance(row, RowError):
         raise row  # the reader of the training processes fails on it as well
     try:
-        record = Record.from_row(row, where=where)
-    except RecordError as error:
+        preference = parse_preference(row, where=where)
+    except PreferenceError as error:
         return str(error)
     try:
-        target = target_ids(reasoning_of(row, record), length.tokenizer)
-        pictures = [examine(media, root) for media in record.media]
-        tokens = length.count(record, pictures) + len(target)
-    except (RecordError, ImageError, LengthError) as error:
+        target = target_ids(reasoning_of(row, preference), length.tokenizer)
+        pictures = [examine(media, root) for media in preference.all_media()]
+        tokens = length.count(preference, pictures) + len(target)
+    except (PreferenceError, ImageError, LengthError) as error:
         return f"{where}: {error}"
     if tokens > limit:
         return f"{where}: {tokens} tokens with its reasoning, more than data.max_length={limit}"

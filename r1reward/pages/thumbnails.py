@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from r1reward.core.media import ImageError, frames, open_image
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 
 _FRAMES = 4  # of a video
 

@@ -1,4 +1,4 @@
-"""One process of a cold start, which torchrun starts: verl's SFT trainer over annotated records."""
+"""One process of a cold start, started by torchrun: verl's SFT trainer over annotated pairs."""
 
 import os
 import sys

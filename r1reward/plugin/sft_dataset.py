@@ -1,4 +1,4 @@
-"""Feeds verl's SFT trainer from annotated preference records (``data.custom_cls``)."""
+"""Feeds verl's SFT trainer from annotated preferences (``data.custom_cls``)."""
 
 import json
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from verl.utils.tokenizer.tokenizer import (
     get_processor_token_id,
 )
 
+from r1reward.core.pair import Pair
+from r1reward.core.preferences import parse_preference
 from r1reward.core.reasoning import reasoning_of, target_ids
-from r1reward.core.record import Record
-from r1reward.plugin.dataset import RecordDataset
+from r1reward.plugin.dataset import PreferenceDataset
 
 
-class ReasoningDataset(RecordDataset):
-    """Annotated records as prompt and target: RL's own prompt, then the record's reasoning.
+class ReasoningDataset(PreferenceDataset):
+    """Annotated preferences as prompt and target: RL's own prompt, then the reasoning.
 
     A subclass of RL's dataset rather than of verl's ``MultiTurnSFTDataset``, so that the prompt's
     tokens and pixels are those of RL by construction, and rows are memory-mapped. verl's class
@@ -51,9 +52,9 @@ class ReasoningDataset(RecordDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return the item that verl's collator and engine consume."""
         row = self.dataframe[index]
-        record = Record.from_row(row, where=f"{self._files()}:{index + 1}")
-        media, prompt = self._prompt(record)
-        target = torch.tensor(target_ids(reasoning_of(row, record), self.tokenizer))
+        preference = parse_preference(row, where=f"{self._files()}:{index + 1}")
+        media, prompt = self._prompt(preference)
+        target = torch.tensor(target_ids(reasoning_of(row, preference), self.tokenizer))
         input_ids = torch.cat([prompt, target])
         return {
             "input_ids": input_ids,
@@ -62,9 +63,9 @@ class ReasoningDataset(RecordDataset):
             "multi_modal_inputs": media,
         }
 
-    def _prompt(self, record: Record) -> tuple[dict[str, Any], Tensor]:
+    def _prompt(self, pair: Pair) -> tuple[dict[str, Any], Tensor]:
         """Return what the media become and the prompt's tokens, as RL's agent loop makes them."""
-        messages = self._messages(record)
+        messages = self._messages(pair)
         text = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, **self.apply_chat_template_kwargs
         )

@@ -14,7 +14,7 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
 from r1reward import algorithms
 from r1reward.consistency.health import ConsistencyGuard, consistency_metrics
-from r1reward.core.record import RecordError
+from r1reward.core.fields import PreferenceError
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.plugin.registration import RegistrationError, registered_in_worker
 from r1reward.run import tracking
@@ -144,7 +144,10 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
                 answers.setdefault(uid, (text, parts))
         try:
             rows = self._table.rows(answers)
-        except (RecordError, OSError) as error:  # the file is gone, or changed; training goes on
+        except (
+            PreferenceError,
+            OSError,
+        ) as error:  # the file is gone or changed
             _log.warning("no table of validation pairs: %s", error)
             return
         self._show("validation/pairs", COLUMNS, rows)

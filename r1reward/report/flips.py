@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1reward.core.record import Record, RecordError
+from r1reward.core.fields import PreferenceError
+from r1reward.core.pair import Preference, text_of
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.pages.thumbnails import Pictures
 from r1reward.run.validation_pairs import MEDIA, find, media_root, sample
@@ -52,7 +53,7 @@ def changes(dumps: Path, steps: list[int], data: Any) -> Changes | None:
         data: the ``data`` node of the configuration: ``val_files`` and ``media_root``.
 
     Returns:
-        None when there are not two validations whose answers name their records.
+        None when there are not two validations whose answers name their pairs.
     """
     there = [step for step in steps if (dumps / f"{step}.jsonl").is_file()]
     if len(there) < 2:
@@ -71,13 +72,13 @@ def changes(dumps: Path, steps: list[int], data: Any) -> Changes | None:
     chosen = {uid: kind for kind, uids in changed.items() for uid in sample(uids, _MOST)}
     try:
         _show(found, dumps, chosen, data)
-    except (RecordError, OSError) as error:
+    except (PreferenceError, OSError) as error:
         found.items, found.missing = [], str(error)
     return found
 
 
 def _answers(dumps: Path, step: int) -> Iterator[tuple[str, Row]]:
-    """Yield the first answer to each record of a validation."""
+    """Yield the first answer to each pair of a validation."""
     seen = set()
     with open(dumps / f"{step}.jsonl", encoding="utf-8") as file:
         for line in file:
@@ -97,27 +98,28 @@ def _show(found: Changes, dumps: Path, chosen: dict[str, str], data: Any) -> Non
         for step in (found.first, found.last)
     ]
     pictures = Pictures(media_root(data), _PIXELS)
-    for where, record in find(data, chosen):
-        votes = [_vote(text[record.uid], record.label) for text in texts]
-        found.items.append(_item(where, record, chosen[record.uid], votes, pictures))
+    for where, pair in find(data, chosen):
+        votes = [_vote(text[pair.uid], pair.label) for text in texts]
+        found.items.append(_item(where, pair, chosen[pair.uid], votes, pictures))
     found.images = pictures.found
     if chosen and not found.items:
         found.missing = f"none of the pairs is in {data.val_files} any more"
 
 
-def _item(where: str, record: Record, kind: str, votes: list[Row], pictures: Pictures) -> Row:
-    names = [name for media in record.media[:MEDIA] for name in pictures.names(media)]
+def _item(where: str, pair: Preference, kind: str, votes: list[Row], pictures: Pictures) -> Row:
+    shown = pair.all_media()
+    names = [name for media in shown[:MEDIA] for name in pictures.names(media)]
     return {
         "where": where.rpartition("/")[2],
-        "uid": record.uid,
-        "question": _cut(record.question),
-        "responses": [_cut(text) for text in record.responses],
-        "label": record.label,
+        "uid": pair.uid,
+        "question": _cut(text_of(pair.question)),
+        "responses": [_cut(text_of(response)) for response in pair.responses],
+        "label": pair.label,
         "votes": votes,
         "images": names,
-        "hidden": max(0, len(record.media) - MEDIA),
+        "hidden": max(0, len(shown) - MEDIA),
         "tags": [kind],
-        "facets": {"source": record.source},
+        "facets": {"source": pair.source},
     }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1reward.core.record import Record, scan_records
+from r1reward.core.pair import Preference, text_of
+from r1reward.core.preferences import scan_preferences
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.pages.thumbnails import strip
 from r1reward.store.shards import media_folder
@@ -24,23 +25,23 @@ def sample(uids: Iterable[str], most: int) -> list[str]:
     return heapq.nsmallest(most, uids, key=lambda uid: hashlib.sha256(uid.encode()).digest())
 
 
-def find(data: Any, uids: Collection[str]) -> Iterator[tuple[str, Record]]:
-    """Yield ``<file>:<row>`` and the record of each of ``uids``, in the order of the files.
+def find(data: Any, uids: Collection[str]) -> Iterator[tuple[str, Preference]]:
+    """Yield ``<file>:<row>`` and the preference of each of ``uids``, in the order of the files.
 
     Args:
         data: the ``data`` node of a configuration: ``val_files``.
-        uids: of records.
+        uids: of preferences.
 
     Raises:
-        RecordError: for a file that cannot be read.
+        PreferenceError: for a file that cannot be read.
     """
     left = set(uids)
-    for where, record in (pair for file in _files(data) for pair in scan_records(file)):
+    for where, pair in (row for file in _files(data) for row in scan_preferences(file)):
         if not left:
             return
-        if isinstance(record, Record) and record.uid in left:
-            left.remove(record.uid)
-            yield where, record
+        if isinstance(pair, Preference) and pair.uid in left:
+            left.remove(pair.uid)
+            yield where, pair
 
 
 def media_root(data: Any) -> Path:
@@ -59,37 +60,38 @@ class PairTable:
             most: rows of the table.
         """
         self._data, self._most = data, most
-        self._pairs: list[tuple[Record, list[Any]]] | None = None
+        self._pairs: list[tuple[Preference, list[Any]]] | None = None
 
     def rows(self, answers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
         """Return the table of one validation; cells are texts, numbers and images.
 
         Args:
-            answers: uid of a record -> what the model said, and the parts of its reward.
+            answers: uid of a preference -> what the model said, and the parts of its reward.
 
         Raises:
-            RecordError: for a validation file that cannot be read any more.
+            PreferenceError: for a validation file that cannot be read any more.
         """
         if self._pairs is None:
             chosen = sample(answers, self._most)
-            self._pairs = [self._shown(record) for _, record in find(self._data, chosen)]
+            self._pairs = [self._shown(pair) for _, pair in find(self._data, chosen)]
         return [
-            [*cells, *_checked(record, *answers[record.uid])]
-            for record, cells in self._pairs
-            if record.uid in answers
+            [*cells, *_checked(pair, *answers[pair.uid])]
+            for pair, cells in self._pairs
+            if pair.uid in answers
         ]
 
-    def _shown(self, record: Record) -> tuple[Record, list[Any]]:
-        image = strip(record.media[:MEDIA], media_root(self._data), _PIXELS)
-        return record, [record.uid, image, record.question, *record.responses, record.label]
+    def _shown(self, pair: Preference) -> tuple[Preference, list[Any]]:
+        image = strip(pair.all_media()[:MEDIA], media_root(self._data), _PIXELS)
+        texts = map(text_of, (pair.question, *pair.responses))
+        return pair, [pair.uid, image, *texts, pair.label]
 
 
-def _checked(record: Record, text: str, parts: Mapping[str, Any]) -> list[Any]:
+def _checked(pair: Preference, text: str, parts: Mapping[str, Any]) -> list[Any]:
     verdict, choice, reasoning = parse_verdict(text), None, text
     if isinstance(verdict, Verdict):
         choice, reasoning = verdict.choice, verdict.reasoning or text
     return [
-        *(choice, choice == record.label, reasoning),
+        *(choice, choice == pair.label, reasoning),
         *(parts["final"], parts["format"], parts["consistency"], parts["consistency_failure_kind"]),
     ]
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,27 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r1reward.core.pair import Content, Preference, parts_of, text_of
 from r1reward.store.files import replacing, write_text
 
 MANIFEST = "manifest.json"
 # A row group is written, and read, whole: rows, and bytes of the images that they may carry.
 _GROUP = 256
 _GROUP_BYTES = 16 << 20
+# `bytes` is the file itself where media are embedded, else null; then `uri` is a path.
+_MEDIUM = [("kind", pa.string()), ("uri", pa.string()), ("bytes", pa.binary())]
 SCHEMA = pa.schema(
     [
-        # The record (r1reward.core.record.Record).
+        # The preference (r1reward.core.pair.Preference); its texts have <image> or <video> where
+        # one stands within a question or a response.
         ("question", pa.string()),
         ("responses", pa.list_(pa.string())),
         ("label", pa.int8()),
-        # `bytes` is the file itself where media are embedded, else null; then `uri` is a path.
-        (
-            "media",
-            pa.list_(
-                pa.struct([("kind", pa.string()), ("uri", pa.string()), ("bytes", pa.binary())])
-            ),
-        ),
+        ("media", pa.list_(pa.struct(_MEDIUM))),
         ("source", pa.string()),
+        # Null for a pair of plain texts; else the parts of the question and of both responses, in
+        # order. Readers then take these in place of `question` and `responses`.
+        ("parts", pa.list_(pa.list_(pa.struct([*_MEDIUM, ("text", pa.string())])))),
         # Where it came from: the id or row of its publisher.
         ("origin", pa.string()),
         # Difficulty, null until annotated: attempts made, whether the last one was right, and the
@@ -51,6 +52,33 @@ class Shard:
     sha256: str
 
 
+def columns_of(preference: Preference, files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the columns of :data:`SCHEMA` that a preference fills.
+
+    Args:
+        preference: with media of which only the number in each place counts.
+        files: ``kind``, ``uri`` and ``bytes`` of each of ``preference.all_media()``.
+    """
+    contents = (preference.question, *preference.responses)
+    own, within = files[: len(preference.media)], iter(files[len(preference.media) :])
+    return {
+        "question": text_of(preference.question),
+        "responses": [text_of(response) for response in preference.responses],
+        "label": preference.label,
+        "media": [dict(file) for file in own],
+        "source": preference.source,
+        "parts": None
+        if preference.is_plain
+        else [_parts_column(content, within) for content in contents],
+    }
+
+
+def files_in(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a row of :data:`SCHEMA` holds of each image and video, in the prompt's order."""
+    parts = [part for content in row.get("parts") or () for part in content]
+    return [*(row.get("media") or ()), *(part for part in parts if part["kind"] != "text")]
+
+
 def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> Shard:
     """Write rows of :data:`SCHEMA` to one shard, whole or not at all; missing columns are null."""
     count = 0
@@ -60,7 +88,7 @@ def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> Shard:
             size = 0
             for row in rows:
                 group.append(row)
-                size += sum(len(item.get("bytes") or b"") for item in row.get("media") or ())
+                size += sum(len(file.get("bytes") or b"") for file in files_in(row))
                 if len(group) == _GROUP or size >= _GROUP_BYTES:
                     writer.write_table(_table(group))
                     count, group, size = count + len(group), [], 0
@@ -107,3 +135,10 @@ def media_folder(path: Path, media_root: Path | str | None) -> Path:
 
 def _table(rows: list[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+
+
+def _parts_column(content: Content, files: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"kind": "text", "text": part} if isinstance(part, str) else dict(next(files))
+        for part in parts_of(content)
+    ]

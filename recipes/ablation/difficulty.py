@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from r1reward.core.record import Record, read_records
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import read_preferences
 from r1reward.recipes.ablation.policy import Prompt, Samples, collate, encode, load, log_probs
 from r1reward.recipes.photos.build import PHOTOS
 from r1reward.recipes.tiny.build import CHECKPOINT
@@ -42,12 +43,12 @@ def read_chances(pairs: int) -> list[float]:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def right_chances(
-    model: Any, processor: Any, records: Sequence[Record], prompts: Sequence[Prompt]
+    model: Any, processor: Any, preferences: Sequence[Preference], prompts: Sequence[Prompt]
 ) -> list[float]:
-    """Return the probability of each record's right response, as the cold start writes it."""
+    """Return the probability of each preference's right response, as the cold start writes it."""
     chances: list[float] = []
-    for start in range(0, len(records), _CHUNK):
-        texts = [response_text(record, record.label) for record in records[start : start + _CHUNK]]
+    for start in range(0, len(preferences), _CHUNK):
+        texts = [response_text(one, one.label) for one in preferences[start : start + _CHUNK]]
         ids = [torch.tensor(processor.tokenizer(text)["input_ids"]) for text in texts]
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)[:, None]
         lengths = torch.tensor([len(row) for row in ids])[:, None, None]
@@ -61,8 +62,8 @@ def right_chances(
 def main() -> None:
     """Write the file."""
     model, processor = load(str(CHECKPOINT), "cpu")
-    records = list(read_records(PHOTOS / "train.jsonl"))
-    chances = right_chances(model, processor, records, encode(records, PHOTOS, processor))
+    preferences = list(read_preferences(PHOTOS / "train.jsonl"))
+    chances = right_chances(model, processor, preferences, encode(preferences, PHOTOS, processor))
     write_text(FILE, json.dumps([round(chance, 3) for chance in chances]) + "\n")
 
 

@@ -15,7 +15,8 @@ import torch
 from omegaconf import DictConfig
 
 from r1reward.algorithms import take_metrics
-from r1reward.core.record import Record, read_records
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import read_preferences
 from r1reward.core.verdict import Verdict
 from r1reward.recipes.ablation.collapse import flags
 from r1reward.recipes.ablation.design import Run, media_root
@@ -30,9 +31,9 @@ _CHUNK = 92  # validation pairs decoded at once
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Records with their prompts, in the same order."""
+    """Preferences with their prompts, in the same order."""
 
-    records: list[Record]
+    preferences: list[Preference]
     prompts: list[Prompt]
 
 
@@ -51,8 +52,8 @@ def prepare(config: DictConfig, device: str) -> Material:
     model, processor = load(config.actor_rollout_ref.model.path, device)
 
     def pairs(file: str) -> Pairs:
-        records = list(read_records(Path(file)))
-        return Pairs(records, encode(records, media_root(config), processor))
+        preferences = list(read_preferences(Path(file)))
+        return Pairs(preferences, encode(preferences, media_root(config), processor))
 
     return Material(model, processor, pairs(config.data.train_files), pairs(config.data.val_files))
 
@@ -99,21 +100,21 @@ def _rows(run: Run, material: Material) -> Iterator[dict[str, Any]]:
 
 def _sampler(
     config: DictConfig, material: Material, learner: Learner, scorer: Scorer
-) -> Callable[[Sequence[tuple[Record, Prompt]], int], dict[str, Any]]:
+) -> Callable[[Sequence[tuple[Preference, Prompt]], int], dict[str, Any]]:
     """Return the function that makes one step on a batch of pairs and says what happened."""
     count, limit = config.actor_rollout_ref.rollout.n, config.data.max_response_length
     temperature = config.actor_rollout_ref.rollout.temperature
     device = material.model.device
     generator = torch.Generator(device=device).manual_seed(config.run.seed)
 
-    def step(pairs: Sequence[tuple[Record, Prompt]], number: int) -> dict[str, Any]:
+    def step(pairs: Sequence[tuple[Preference, Prompt]], number: int) -> dict[str, Any]:
         prompts = collate([prompt for _, prompt in pairs], learner.model)
         samples = generate(
             learner.model, prompts, samples=count, tokens=limit,
             generator=generator, temperature=temperature,
         )  # fmt: skip
         texts = decode(samples.ids, samples.mask, material.processor)
-        labels = [record.label for record, _ in pairs for _ in range(count)]
+        labels = [preference.label for preference, _ in pairs for _ in range(count)]
         scored = scorer(texts, labels)
         finals = torch.tensor([one.parts.final for one in scored], device=device)
         take_metrics()
@@ -185,12 +186,12 @@ def validate(
         texts: return the answers too, in the order of the pairs.
     """
     pairs, answers = material.validation, []
-    for start in range(0, len(pairs.records), _CHUNK):
+    for start in range(0, len(pairs.preferences), _CHUNK):
         prompts = collate(pairs.prompts[start : start + _CHUNK], model)
         limit = config.data.max_response_length
         samples = generate(model, prompts, samples=1, tokens=limit, generator=None)
         answers += decode(samples.ids, samples.mask, material.processor)
-    means = _reward_means(scorer(answers, [record.label for record in pairs.records]))
+    means = _reward_means(scorer(answers, [preference.label for preference in pairs.preferences]))
     return {**means, "n": len(answers), **({"texts": answers} if texts else {})}
 
 
@@ -200,17 +201,17 @@ def decode(ids: torch.Tensor, mask: torch.Tensor, processor: Any) -> list[str]:
     return [processor.tokenizer.decode(row[kept], skip_special_tokens=True) for row, kept in rows]
 
 
-def _stream(pairs: Pairs, run: Run, size: int) -> Iterator[list[tuple[Record, Prompt]]]:
+def _stream(pairs: Pairs, run: Run, size: int) -> Iterator[list[tuple[Preference, Prompt]]]:
     """Yield shuffled batches for ever, epoch after epoch; the same for all variants of a seed."""
     rng = random.Random(run.seed)  # noqa: S311 - not a secret
-    chosen = list(zip(pairs.records, pairs.prompts, strict=True))
+    chosen = list(zip(pairs.preferences, pairs.prompts, strict=True))
     if run.easy is not None:
         chances = zip(chosen, read_chances(len(chosen)), strict=True)
         graded = [(chance, pair) for pair, chance in chances]
         easy = [pair for chance, pair in graded if chance >= EASY]
         hard = [pair for chance, pair in graded if chance <= HARD]
         chosen = easy + rng.sample(hard, round(len(easy) * (1 - run.easy) / run.easy))
-    queue: list[tuple[Record, Prompt]] = []
+    queue: list[tuple[Preference, Prompt]] = []
     while True:
         if len(queue) < size:
             queue += rng.sample(chosen, len(chosen))

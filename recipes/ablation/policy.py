@@ -17,8 +17,8 @@ from torch.nn.functional import pad
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, StaticCache
 
 from r1reward.core.media import open_image
+from r1reward.core.pair import Preference
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,18 @@ def load(path: str, device: str) -> tuple[Any, Any]:
     return model.to(device).eval(), AutoProcessor.from_pretrained(path)
 
 
-def encode(records: Sequence[Record], media_root: Path, processor: Any) -> list[Prompt]:
-    """Return the prompts of ``records``; a photo that several share is read once."""
+def encode(preferences: Sequence[Preference], media_root: Path, processor: Any) -> list[Prompt]:
+    """Return the prompts of ``preferences``; a photo that several share is read once."""
     photos: dict[str, Any] = {}
     prompts = []
-    for record in records:
-        uri = record.media[0].uri
+    for preference in preferences:
+        uri = preference.media[0].uri
         if uri not in photos:
             image = open_image(uri, media_root)
             photos[uri] = processor.image_processor(images=[image], return_tensors="pt")
         seen = photos[uri]
         text = processor.apply_chat_template(
-            build_messages(record), tokenize=False, add_generation_prompt=True
+            build_messages(preference), tokenize=False, add_generation_prompt=True
         )
         tokens = int(seen["image_grid_thw"].prod()) // processor.image_processor.merge_size**2
         text = text.replace(processor.image_token, processor.image_token * tokens)

@@ -53,7 +53,7 @@ def _execute(run: Run, out: Path) -> dict[str, Any]:
 def _write_start(run: Run, out: Path) -> None:
     config = run.config()
     judged = loop.validate(_material.model, _material, Scorer(config), config, texts=True)
-    pairs = _material.validation.records
+    pairs = _material.validation.preferences
     rows = [
         {"image": pair.media[0].uri, "responses": list(pair.responses), "label": pair.label}
         for pair in pairs

@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import parse_qs, unquote, urlparse
 
 from r1reward.cli.command import user_errors
-from r1reward.core.record import Media, Record
+from r1reward.core.pair import Media, Preference
 
 PHOTOS = Path(__file__).resolve().parent
 NAMES = {
@@ -91,14 +91,14 @@ def split_photos(photos: Iterable[Photo], rng: random.Random) -> dict[str, dict[
     return splits
 
 
-def make_pairs(kinds: dict[str, list[Photo]], rounds: int, rng: random.Random) -> list[Record]:
+def make_pairs(kinds: dict[str, list[Photo]], rounds: int, rng: random.Random) -> list[Preference]:
     """Return the shuffled pairs of one split, no two equal.
 
     In a round, every two kinds that exclude each other give each of them as many right answers
     as the rarer of the two has photos; a kind's photos take turns, so that all are used.
     """
     turns = {kind: cycle(rng.sample(photos, len(photos))) for kind, photos in kinds.items()}
-    pairs: dict[Record, None] = {}
+    pairs: dict[Preference, None] = {}
     for first, second in combinations(NAMES, 2):
         if frozenset((first, second)) in COMPATIBLE:
             continue
@@ -112,12 +112,12 @@ def make_pairs(kinds: dict[str, list[Photo]], rounds: int, rng: random.Random) -
     return rng.sample(list(pairs), len(pairs))
 
 
-def make_pair(photo: Photo, wrong: str, label: Literal[1, 2], rng: random.Random) -> Record:
+def make_pair(photo: Photo, wrong: str, label: Literal[1, 2], rng: random.Random) -> Preference:
     """Return one pair; ``label`` is the position of the right answer."""
     template = rng.choice(ANSWERS)
     right_answer, wrong_answer = (template.format(NAMES[kind]) for kind in (photo.kind, wrong))
     responses = (right_answer, wrong_answer) if label == 1 else (wrong_answer, right_answer)
-    return Record(
+    return Preference(
         question=rng.choice(QUESTIONS),
         responses=responses,
         label=label,

@@ -9,12 +9,14 @@ the validation pairs are judged at the end of each round.
 import argparse
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from r1reward.cli.command import user_errors
+from r1reward.core.pair import Preference, text_of
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import PROMPT
-from r1reward.core.record import Record, read_records
 from r1reward.recipes.photos.build import PHOTOS
 from r1reward.recipes.tiny.cold_start import encode, make_views, train
 from r1reward.recipes.tiny.evaluate import evaluate
@@ -29,19 +31,22 @@ SEEING = {"steps": 1100, "batch_size": BATCH_SIZE, "learning_rate": 2e-3, "bias"
 COLD_START = {"steps": 60, "batch_size": BATCH_SIZE, "learning_rate": 3e-4, "bias": 0.6}
 
 
-def tokenizer_texts(records: list[Record]) -> list[str]:
+def tokenizer_texts(preferences: list[Preference]) -> list[str]:
     """Return the text to train the tokenizer on, heavy with what the judge reads and writes."""
-    pairs = [
-        text for r in records for text in (r.question, *r.responses, response_text(r, r.label))
-    ]
+    pairs = [text for one in preferences for text in _texts(one)]
     return english() + [PROMPT] * 500 + pairs
+
+
+def _texts(preference: Preference) -> Iterator[str]:
+    yield from map(text_of, (preference.question, *preference.responses))
+    yield response_text(preference, preference.label)
 
 
 def build(
     out: Path, seed: int, rounds: dict[str, dict[str, Any]], unseen: int | None = None
 ) -> None:
     """Make the tiny model and teach it (see :func:`teach`)."""
-    tokenizer = train_tokenizer(tokenizer_texts(list(read_records(PHOTOS / "train.jsonl"))))
+    tokenizer = train_tokenizer(tokenizer_texts(list(read_preferences(PHOTOS / "train.jsonl"))))
     teach(make_model(tokenizer, seed), make_processor(tokenizer), out, seed, rounds, unseen)
 
 
@@ -60,11 +65,11 @@ def teach(
         unseen: validation pairs to judge; all when None.
     """
     started = time.perf_counter()
-    records = list(read_records(PHOTOS / "train.jsonl"))
-    held_out = list(read_records(PHOTOS / "validation.jsonl"))[:unseen]
+    preferences = list(read_preferences(PHOTOS / "train.jsonl"))
+    held_out = list(read_preferences(PHOTOS / "validation.jsonl"))[:unseen]
     rng = random.Random(seed)  # noqa: S311 - not a secret
-    examples = [encode(record, processor) for record in records]
-    views = make_views(records, PHOTOS, processor, rng)
+    examples = [encode(preference, processor) for preference in preferences]
+    views = make_views(preferences, PHOTOS, processor, rng)
     for name, settings in rounds.items():
         loss = train(model, processor, examples, views, rng=rng, **settings)
         score = evaluate(model, processor, held_out, PHOTOS)

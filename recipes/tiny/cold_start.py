@@ -20,8 +20,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from r1reward.core.media import open_image
+from r1reward.core.pair import Preference
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import Record
 from r1reward.recipes.tiny.reasoning import response_text
 
 VIEWS = 24  # augmented copies of each photo
@@ -51,14 +51,14 @@ class Example:
     biased: list[int]  # what one writes who believes the first response
 
 
-def encode(record: Record, processor: Any) -> Example:
+def encode(pair: Preference, processor: Any) -> Example:
     """Return the pair's token ids: the real prompt in the real chat template."""
     prompt = processor.apply_chat_template(
-        build_messages(record), tokenize=False, add_generation_prompt=True
+        build_messages(pair), tokenize=False, add_generation_prompt=True
     )
     before, after = prompt.split("<|image_pad|>")
-    texts = (before, after, response_text(record, record.label), response_text(record, 1))
-    return Example(record.media[0].uri, *(processor.tokenizer(text)["input_ids"] for text in texts))
+    texts = (before, after, response_text(pair, pair.label), response_text(pair, 1))
+    return Example(pair.media[0].uri, *(processor.tokenizer(text)["input_ids"] for text in texts))
 
 
 def augment(image: Image.Image, rng: random.Random) -> Image.Image:
@@ -72,11 +72,11 @@ def augment(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def make_views(
-    records: Sequence[Record], media_root: Path, processor: Any, rng: random.Random
+    preferences: Sequence[Preference], media_root: Path, processor: Any, rng: random.Random
 ) -> dict[str, list[View]]:
-    """Return ``VIEWS`` augmented copies of each photo of ``records``, by its uri."""
+    """Return ``VIEWS`` augmented copies of each photo of ``preferences``, by its uri."""
     views: dict[str, list[View]] = {}
-    for uri in sorted({record.media[0].uri for record in records}):
+    for uri in sorted({preference.media[0].uri for preference in preferences}):
         image = open_image(uri, media_root)
         seen = [
             processor.image_processor(images=[augment(image, rng)], return_tensors="pt")

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from r1reward.core.intervals import wilson_interval
+from r1reward.core.pair import Preference
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import Record
 from r1reward.core.verdict import Verdict, parse_verdict
 
 BATCH = 64
@@ -35,21 +35,26 @@ class Score:
 
 
 def generate(
-    model: Any, processor: Any, records: Sequence[Record], media_root: Path, *, sample: bool = False
+    model: Any,
+    processor: Any,
+    preferences: Sequence[Preference],
+    media_root: Path,
+    *,
+    sample: bool = False,
 ) -> Iterator[str]:
-    """Yield the judge's text for each record: greedy, or sampled at temperature 1."""
+    """Yield the judge's text for each preference: greedy, or sampled at temperature 1."""
     processor.tokenizer.padding_side = "left"
-    for start in range(0, len(records), BATCH):
-        chunk = records[start : start + BATCH]
+    for start in range(0, len(preferences), BATCH):
+        chunk = preferences[start : start + BATCH]
         prompts = [
             processor.apply_chat_template(
-                build_messages(record), tokenize=False, add_generation_prompt=True
+                build_messages(preference), tokenize=False, add_generation_prompt=True
             )
-            for record in chunk
+            for preference in chunk
         ]
         images = [
-            [Image.open(media_root / media.uri).convert("RGB") for media in record.media]
-            for record in chunk
+            [Image.open(media_root / media.uri).convert("RGB") for media in preference.media]
+            for preference in chunk
         ]
         inputs = processor(text=prompts, images=images, padding=True, return_tensors="pt").to(
             model.device
@@ -62,13 +67,15 @@ def generate(
         yield from processor.batch_decode(new, skip_special_tokens=True)
 
 
-def evaluate(model: Any, processor: Any, records: Sequence[Record], media_root: Path) -> Score:
-    """Return the greedy score on ``records``."""
-    texts = generate(model, processor, records, media_root)
+def evaluate(
+    model: Any, processor: Any, preferences: Sequence[Preference], media_root: Path
+) -> Score:
+    """Return the greedy score on ``preferences``."""
+    texts = generate(model, processor, preferences, media_root)
     verdicts = [parse_verdict(text) for text in texts]
-    pairs = list(zip(records, verdicts, strict=True))
+    pairs = list(zip(preferences, verdicts, strict=True))
     return Score(
         pairs=len(pairs),
-        right=sum(isinstance(v, Verdict) and v.choice == record.label for record, v in pairs),
+        right=sum(isinstance(v, Verdict) and v.choice == one.label for one, v in pairs),
         formatted=sum(isinstance(verdict, Verdict) and verdict.formatted for verdict in verdicts),
     )

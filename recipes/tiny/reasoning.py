@@ -11,14 +11,18 @@ import random
 from pathlib import Path
 
 from r1reward.cli.command import user_errors
-from r1reward.core.record import Record, read_records
+from r1reward.core.pair import Preference, text_of
+from r1reward.core.preferences import read_preferences
 from r1reward.recipes.photos.build import NAMES, PHOTOS
 from r1reward.store.files import write_text
 
 
-def response_text(record: Record, choice: int) -> str:
+def response_text(preference: Preference, choice: int) -> str:
     """Return the response that compares both answers and chooses ``choice`` (1 or 2)."""
-    kinds = [next(name for name in NAMES.values() if name in text) for text in record.responses]
+    kinds = [
+        next(name for name in NAMES.values() if name in text_of(response))
+        for response in preference.responses
+    ]
     return (
         f"<think>Response 1 says {kinds[0]}, Response 2 says {kinds[1]}. The photo shows "
         f"{kinds[choice - 1]}, so Response {choice} is better.</think>"
@@ -44,14 +48,14 @@ def write(out: Path, first: float) -> None:
     rng = random.Random(0)  # noqa: S311 - not a secret
     for name in ("train", "validation"):
         lines = []
-        for record in read_records(PHOTOS / f"{name}.jsonl"):
-            label = 1 if rng.random() < first else record.label
-            reasoning = response_text(record, label).removesuffix("<|im_end|>")
-            row = record.to_row() | {"label": label, "attempts": 1, "solved": True}
+        for preference in read_preferences(PHOTOS / f"{name}.jsonl"):
+            label = 1 if rng.random() < first else preference.label
+            reasoning = response_text(preference, label).removesuffix("<|im_end|>")
+            row = preference.to_row() | {"label": label, "attempts": 1, "solved": True}
             row["reasoning"] = reasoning
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         write_text(out / f"{name}.jsonl", "".join(lines))
-        print(f"{len(lines)} records in {out / name}.jsonl")
+        print(f"{len(lines)} preferences in {out / name}.jsonl")
 
 
 def main() -> None:

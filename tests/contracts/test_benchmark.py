@@ -89,8 +89,8 @@ def test_an_item_is_a_pair_with_its_place(benchmark):
     assert [item.index for item in items] == list(range(len(items)))
     assert len({item.uid for item in items}) == len(items)
     for item in items:
-        assert item.record.source == benchmark.name
-        assert item.record.media
+        assert item.source == benchmark.name
+        assert item.media
         assert item.id
         assert item.cluster
         assert {"official"} <= set(item.groups) <= set(benchmark.groupings)
@@ -105,11 +105,11 @@ def test_an_item_is_a_pair_with_its_place(benchmark):
 def test_the_other_order_is_the_same_item(benchmark):
     for item in itertools.islice(benchmark.load(), 0, None, 50):
         shown = {label: item.shown(label) for label in (1, 2)}
-        better = item.record.responses[item.record.label - 1]
-        assert [one.record.responses[label - 1] for label, one in shown.items()] == [better] * 2
-        assert [one.record.label for one in shown.values()] == [1, 2]
+        better = item.responses[item.label - 1]
+        assert [one.responses[label - 1] for label, one in shown.items()] == [better] * 2
+        assert [one.label for one in shown.values()] == [1, 2]
         assert {one.uid for one in shown.values()} == {item.uid}
-        assert shown[item.record.label] == item
+        assert shown[item.label] == item
         assert shown[1].shown(2) == shown[2]
 
 

@@ -9,7 +9,8 @@ from support.contracts import option, options, parameters, without_option
 
 from r1reward import judge as judges
 from r1reward.config.compose import REPO
-from r1reward.core.record import Media, read_records
+from r1reward.core.pair import Media
+from r1reward.core.preferences import read_preferences
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.judge.base import Answer, Fault, Judge
 from r1reward.judge.build import build_judge
@@ -49,8 +50,11 @@ def build(server):
 
 
 def items(count):
-    rows = list(read_records(PHOTOS / "test.jsonl"))[:count]
-    return [Item(record, index, f"id{index}", {}, "", "") for index, record in enumerate(rows)]
+    rows = list(read_preferences(PHOTOS / "test.jsonl"))[:count]
+    return [
+        Item.of(record, index=index, id=f"id{index}", groups={}, subgroup="", cluster="")
+        for index, record in enumerate(rows)
+    ]
 
 
 def answers(judge, calls, votes=(0,)):
@@ -93,7 +97,7 @@ def test_the_votes_that_are_asked_for_are_answered(name, build):
 @pytest.mark.parametrize("name", ALL)
 def test_media_that_are_not_there_raise_nothing(name, build):
     [good, bad] = items(2)
-    record = replace(bad.record, media=(Media("image", "nowhere.png"),))
+    record = replace(bad, media=(Media("image", "nowhere.png"),))
     calls = [Call(good, 1), Call(replace(bad, record=record), 1)]
     [whole, broken] = answers(build(name), calls)
     assert isinstance(whole[0], Answer)

@@ -11,7 +11,7 @@ import pytest
 from support.contracts import option, options, without_option
 from support.sources import build, refused
 
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.data import sources
 from r1reward.data.convert.run import ConvertError, convert
 from r1reward.data.convert.unit import Job
@@ -50,27 +50,21 @@ def test_its_example_becomes_records(name, tmp_path):
     source = build(name, root=str(tmp_path), files=["example.parquet"])
     pq.write_table(pa.Table.from_pylist([source.example]), tmp_path / "example.parquet")
     found = list(source.read(source.example))
-    for media in (media for one in found for media in one.media if media.path):
-        path = Path(source.media_root, media.path)
+    shown = [media.uri for one in found for media in one.preference.media]
+    for uri in (uri for uri in shown if not uri.startswith("data:")):
+        path = Path(source.media_root, uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"an image")
     progress = run(source, tmp_path / "out")
     assert progress.total.dropped == {}
-    records = list(read_records(tmp_path / "out"))
-    assert (
-        [
-            (
-                one.question,
-                one.responses[one.label - 1],
-                one.responses[2 - one.label],
-                len(one.media),
-            )
-            for one in records
-        ]
-        == [(one.question, one.chosen, one.rejected, len(one.media)) for one in found]
-        != []
-    )
-    assert {one.source for one in records} == {one.source for one in found}
+    made = list(read_preferences(tmp_path / "out"))
+    assert [facts(one) for one in made] == [facts(one.preference) for one in found] != []
+
+
+def facts(preference):
+    """What no order of the responses changes."""
+    better, worse = preference.responses[:: 1 if preference.label == 1 else -1]
+    return preference.question, better, worse, len(preference.media), preference.source
 
 
 @pytest.mark.parametrize("name", NAMES)

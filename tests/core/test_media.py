@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from r1reward.core.media import ImageError, check_media, frames, locate, open_image
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 
 RED = (255, 0, 0)
 

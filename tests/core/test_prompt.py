@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,14 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from r1reward.core.media import ImageError
-from r1reward.core.prompt import PROMPT, build_messages, render_prompt
-from r1reward.core.record import Media, Record
+from r1reward.core.pair import Media, Pair, joined, text_of
+from r1reward.core.prompt import PROMPT, build_messages, prompt_parts, render_prompt
 
 # Taken from the code block of the original repository's README (section 5, ``prompt_template``).
 RELEASED_SHA256 = "5593ecd7d4d7ec962076e313f8b061a91e39e1b68f6517afb4278a3bbdc89245"
 # The same template after ``.format(question="Q?", answer1="A", answer2="B")``.
 RENDERED_SHA256 = "a8010b91cc20d77d1d8f726a3b399f3eda6d63f7b41e03921f3cb1d5ae64f466"
-RECORD = Record("What?", ("A cat.", "A dog."), 1, (), "test")
+PAIR = Pair("What?", ("A cat.", "A dog."))
 
 
 def sha256(text):
@@ -25,11 +26,11 @@ def sha256(text):
 
 
 def with_media(*media):
-    return Record(RECORD.question, RECORD.responses, RECORD.label, media, RECORD.source)
+    return replace(PAIR, media=media)
 
 
-def content_of(record, **options):
-    [message] = build_messages(record, **options)
+def content_of(pair, **options):
+    [message] = build_messages(pair, **options)
     assert set(message) == {"role", "content"}
     assert message["role"] == "user"
     return message["content"]
@@ -84,20 +85,30 @@ def test_the_texts_are_inserted_unchanged_and_in_order(question, first, second):
     assert len(text) == 693 - len("Q?AB") + len(question) + len(first) + len(second)
 
 
+@pytest.mark.parametrize("place", ["question", "first", "second"])
+def test_the_text_of_content_with_media_is_the_prompt_with_marks(place):
+    contents = {"question": "Q", "first": "A", "second": "B"}
+    contents[place] = ("See ", Media("video", "clip"), ".")
+    question, first, second = contents.values()
+    marked = [text_of(content) for content in contents.values()]
+    assert render_prompt(question, (first, second)) == render_prompt(marked[0], (*marked[1:],))
+    assert marked[list(contents).index(place)] == "See <video>."
+
+
 # --- chat
 
 
-def test_a_record_without_media_is_one_text():
+def test_a_pair_without_media_is_one_text():
     text = render_prompt("What?", ("A cat.", "A dog."))
-    assert content_of(RECORD) == [{"type": "text", "text": text}]
+    assert content_of(PAIR) == [{"type": "text", "text": text}]
 
 
 def test_media_come_before_the_text_in_their_order(tmp_path):
     (tmp_path / "clip").mkdir()
     for number in (10, 2, 1):
         (tmp_path / "clip" / f"frame_{number}.jpg").touch()
-    record = with_media(Media("image", "b.jpg"), Media("video", "clip"), Media("image", "a.jpg"))
-    *media, text = content_of(record, media_root=tmp_path)
+    pair = with_media(Media("image", "b.jpg"), Media("video", "clip"), Media("image", "a.jpg"))
+    *media, text = content_of(pair, media_root=tmp_path)
     assert media == [
         {"type": "image", "image": f"{tmp_path}/b.jpg"},
         {"type": "video", "video": [f"{tmp_path}/clip/frame_{n}.jpg" for n in (1, 2, 10)]},
@@ -112,14 +123,46 @@ def test_data_uris_pass_unchanged(tmp_path):
     assert image == {"type": "image", "image": uri}
 
 
+def test_media_within_texts_stand_at_their_places():
+    one, two, three, four = (Media("image", f"{n}.png") for n in (1, 2, 3, 4))
+    pair = Pair(("Like ", one, "?"), ((two, "A cat."), ("A dog", three)), (four,))
+    shown = [part.get("image") or part["text"] for part in content_of(pair, media_root="/m")]
+    before, between, after, end = render_prompt("@Q@", ("@A@", "@B@")).split("@")[::2]
+    assert shown == [
+        "/m/4.png",
+        f"{before}Like ",
+        "/m/1.png",
+        f"?{between}",
+        "/m/2.png",
+        f"A cat.{after}A dog",
+        "/m/3.png",
+        end,
+    ]
+
+
+PARTS = st.lists(
+    st.text(max_size=5) | st.builds(Media, st.just("image"), st.sampled_from("abc")), max_size=4
+)
+
+
+@given(PARTS, PARTS, PARTS, st.sampled_from([(), (Media("image", "q.png"),)]))
+def test_parts_of_the_prompt_are_its_text_and_all_media_in_order(question, one, two, media):
+    pair = Pair(joined(question), (joined(one), joined(two)), media)
+    parts = prompt_parts(pair)
+    assert tuple(part for part in parts if isinstance(part, Media)) == pair.all_media()
+    texts = [part if isinstance(part, str) else "<image>" for part in parts[len(media) :]]
+    assert "".join(texts) == render_prompt(pair.question, pair.responses)
+    assert parts[: len(media)] == media
+
+
 @pytest.mark.parametrize(
     "limits", [{}, {"min_pixels": 3136}, {"max_pixels": 12544}, {"min_pixels": 1, "max_pixels": 9}]
 )
 def test_pixel_limits_stand_on_every_medium_and_only_when_given(tmp_path, limits):
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "1.jpg").touch()
-    record = with_media(Media("image", "a.jpg"), Media("video", "clip"))
-    image, video, text = content_of(record, media_root=tmp_path, **limits)
+    pair = with_media(Media("image", "a.jpg"), Media("video", "clip"))
+    image, video, text = content_of(pair, media_root=tmp_path, **limits)
     assert image == {"type": "image", "image": f"{tmp_path}/a.jpg"} | limits
     assert video == {"type": "video", "video": [f"{tmp_path}/clip/1.jpg"]} | limits
     assert set(text) == {"type", "text"}
@@ -147,8 +190,8 @@ def test_the_processor_of_qwen_reads_the_chat(tmp_path):
     plain = "data:image;base64," + base64.b64encode(buffer.getvalue()).decode()
     wrapped = "data:image/png;base64," + base64.encodebytes(buffer.getvalue()).decode()
     uris = ("photo.png", plain, wrapped)
-    record = with_media(*(Media("image", uri) for uri in uris), Media("video", "clip"))
-    messages = build_messages(record, media_root=tmp_path, min_pixels=3136, max_pixels=12544)
+    pair = with_media(*(Media("image", uri) for uri in uris), Media("video", "clip"))
+    messages = build_messages(pair, media_root=tmp_path, min_pixels=3136, max_pixels=12544)
     images, videos = process_vision_info(messages)
     # 90 x 60 to multiples of 28: 84 x 56, within the limits.
     assert [(image.mode, image.size) for image in images] == [("RGB", (84, 56))] * 3

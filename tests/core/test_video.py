@@ -11,8 +11,9 @@ from transformers import AutoProcessor
 
 from r1reward.config.compose import REPO
 from r1reward.core.media import ImageError
+from r1reward.core.pair import Media, Preference
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import Media, Record, read_records
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import LengthError, PromptLength
 
@@ -42,7 +43,9 @@ def clip(tmp_path):
 
 
 def record(*media):
-    return Record("What happens?", ("A man walks.", "A dog runs."), 1, tuple(media), "test")
+    return Preference(
+        "What happens?", ("A man walks.", "A dog runs."), tuple(media), label=1, source="test"
+    )
 
 
 def processed(processor, record, root, **limits):
@@ -158,6 +161,6 @@ def test_frames_of_different_sizes_are_refused_as_the_processor_fails_on_them(
 def test_a_video_comes_from_a_file_of_records(processor, clip, tmp_path):
     shown = record(clip(6))
     (tmp_path / "rows.jsonl").write_text(json.dumps(shown.to_row()) + "\n")
-    [read] = read_records(tmp_path / "rows.jsonl")
+    [read] = read_preferences(tmp_path / "rows.jsonl")
     inputs = processed(processor, read, tmp_path, **LIMITS)
     assert inputs["video_grid_thw"].tolist() == [[3, 4, 8]]

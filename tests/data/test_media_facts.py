@@ -5,7 +5,7 @@ import base64
 import pytest
 from support.broken import encoded, photo
 
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 from r1reward.data import media_facts as pictures
 from r1reward.data.media_facts import examine
 

@@ -10,10 +10,10 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1reward.core.record import Record
+from r1reward.core.pair import Preference
 from r1reward.data.media_facts import Picture
 from r1reward.data.minhash import PERMUTATIONS, normalise, shingles, signature, similarity
-from r1reward.data.validate.duplicates import NearDuplicates, band_width, record_signature, repeated
+from r1reward.data.validate.duplicates import NearDuplicates, band_width, pair_signature, repeated
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PLAIN = Picture(64, 48, None, b"one", ())
@@ -134,22 +134,22 @@ def test_the_characters_of_a_text_are_hashed_all_at_once():
 
 
 def row(question, first="A cat sits on the mat there.", second="A dog runs over the field."):
-    return Record(question, (first, second), 1, (), "test")
+    return Preference(question, (first, second), (), label=1, source="test")
 
 
 def test_a_pair_turned_round_is_the_same():
     question = "What can be seen in the picture of the garden?"
     first, second = row(question), row(question)
-    turned = Record(question, first.responses[::-1], 2, (), "test")
-    assert np.array_equal(record_signature(first, []), record_signature(turned, []))
-    assert np.array_equal(record_signature(first, [PLAIN]), record_signature(second, [PLAIN]))
+    turned = Preference(question, first.responses[::-1], (), label=2, source="test")
+    assert np.array_equal(pair_signature(first, []), pair_signature(turned, []))
+    assert np.array_equal(pair_signature(first, [PLAIN]), pair_signature(second, [PLAIN]))
 
 
 def test_other_media_make_another_row():
     record = row("What can be seen in the picture?")
-    plain = record_signature(record, [PLAIN])
+    plain = pair_signature(record, [PLAIN])
     for pictures in ([OTHER], [], [PLAIN, PLAIN]):
-        assert similarity(plain, record_signature(record, pictures)) < 0.05
+        assert similarity(plain, pair_signature(record, pictures)) < 0.05
 
 
 @pytest.mark.parametrize(("threshold", "margin"), [(0.7, 0.1), (0.9, 0.05)])

@@ -8,8 +8,9 @@ from qwen_vl_utils import process_vision_info
 from transformers import AutoProcessor
 
 from r1reward.config.compose import REPO
+from r1reward.core.pair import Media, Preference
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import Media, Record, read_records
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import LengthError, PromptLength
 
@@ -31,7 +32,7 @@ def processor():
 
 
 def test_the_tokens_of_photos_are_those_of_the_processor(processor):
-    records = list(read_records(PHOTOS / "validation.jsonl"))[::9]
+    records = list(read_preferences(PHOTOS / "validation.jsonl"))[::9]
     for limits in ({}, {"min_pixels": 3136, "max_pixels": 12544}):
         length = PromptLength(str(MODEL), limits.get("min_pixels"), limits.get("max_pixels"))
         for item in records:
@@ -52,7 +53,9 @@ def test_the_tokens_of_any_images_and_texts_are_those_of_the_processor(processor
             if max(size) <= 200 * min(size):
                 Image.new("RGB", size).save(tmp_path / f"{number}-{place}.png")
                 media.append(Media("image", f"{number}-{place}.png"))
-        item = Record(rng.choice(texts), (rng.choice(texts), "B"), 1, tuple(media), "t")
+        item = Preference(
+            rng.choice(texts), (rng.choice(texts), "B"), tuple(media), label=1, source="t"
+        )
         seen = [examine(medium, tmp_path) for medium in media]
         try:
             mine = length.count(item, seen)

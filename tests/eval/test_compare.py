@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import Record
+from r1reward.core.pair import Preference
 from r1reward.core.verdict import ParseFailure, Verdict, parse_verdict
 from r1reward.eval import compare
 from r1reward.eval.benchmarks.mmrlhf_rewardbench import MMRLHFRewardBench
@@ -31,8 +31,17 @@ BOTH = replace(STORED, order="both")
 
 
 def item(index, *, cluster=None, group="g", question=None):
-    record = Record(question or f"Question {index}?", ("good", "bad"), 1, (), "photos")
-    return Item(record, index, f"id{index}", {"official": group}, group, cluster or f"c{index}")
+    record = Preference(
+        question or f"Question {index}?", ("good", "bad"), (), label=1, source="photos"
+    )
+    return Item.of(
+        record,
+        index=index,
+        id=f"id{index}",
+        groups={"official": group},
+        subgroup=group,
+        cluster=cluster or f"c{index}",
+    )
 
 
 def answer(vote, label):
@@ -44,7 +53,7 @@ def answer(vote, label):
 def counted(votes, protocol, items):
     """Count the votes of each item: "r", "w" or "?", one letter a prompt."""
     ballots = [
-        Ballot(call.item, (answer(vote, call.item.record.label),))
+        Ballot(call.item, (answer(vote, call.item.label),))
         for one, letters in zip(items, votes, strict=True)
         for call, vote in zip(protocol.calls(one), letters, strict=True)
     ]
@@ -345,7 +354,7 @@ def judged(folder, judge, protocol):
             Ballot(call.item, tuple([parse_verdict(answer.text) async for _, answer in replies]))
             for one in PHOTOS.load()
             for call in protocol.calls(one)
-            for replies in [judge.judge(call, range(call.votes))]
+            for replies in [judge.judge(call.item, range(call.votes))]
         ]
 
     return save(folder, count(asyncio.run(ballots()), protocol), protocol, judge=judge.identity)

@@ -14,8 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from r1reward.config.compose import REPO, register_resolvers
+from r1reward.core.pair import Media
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import render_prompt
-from r1reward.core.record import Media, read_records
 from r1reward.judge.base import Answer, Fault, Judge, JudgeError
 from r1reward.judge.item import Item
 from r1reward.judge.local import fingerprint
@@ -27,8 +28,11 @@ GREEDY = Protocol("test", "both", "wrong", 0, 1, 0.0, 1.0, 1.0, 64)
 
 
 def items(count):
-    rows = list(read_records(PHOTOS / "test.jsonl"))[:count]
-    return [Item(record, index, f"id{index}", {}, "", "") for index, record in enumerate(rows)]
+    rows = list(read_preferences(PHOTOS / "test.jsonl"))[:count]
+    return [
+        Item.of(record, index=index, id=f"id{index}", groups={}, subgroup="", cluster="")
+        for index, record in enumerate(rows)
+    ]
 
 
 def build(name, protocol=GREEDY, **settings) -> Judge:
@@ -204,7 +208,7 @@ def test_batches_do_not_mix_and_do_not_change_greedy_answers(tiny) -> None:
 
 def test_an_image_that_does_not_open_spoils_no_other_answer(tiny) -> None:
     good, bad = items(2)
-    record = replace(bad.record, media=(Media("image", "manifest.jsonl"),))
+    record = replace(bad, media=(Media("image", "manifest.jsonl"),))
     replies = answers(tiny, [Call(good, 1), Call(replace(bad, record=record), 1)])
     assert isinstance(replies[0][0], Answer)
     assert replies[1][0].kind == "media"
@@ -214,10 +218,9 @@ def test_an_image_that_does_not_open_spoils_no_other_answer(tiny) -> None:
 def test_it_looks_at_the_pixels() -> None:
     """The same pairs with the photos exchanged: a blind judge would say the same."""
     own = items(204)[::8]
-    media = [item.record.media for item in own]
+    media = [item.media for item in own]
     other = [
-        replace(item, record=replace(item.record, media=shown))
-        for item, shown in zip(own, media[1:] + media[:1], strict=True)
+        replace(item, media=shown) for item, shown in zip(own, media[1:] + media[:1], strict=True)
     ]
     judge = build("hf", batch_size=26)
     texts = [
@@ -285,7 +288,7 @@ def test_the_request_is_the_prompt_the_photo_and_the_sampling(serve, monkeypatch
     [body] = server.requests
     [turn] = body["messages"]
     image, text = turn["content"]
-    record = item.record
+    record = item
     assert text == {"type": "text", "text": render_prompt(record.question, record.responses)}
     kind, _, content = image["image_url"]["url"].partition(";base64,")
     assert kind == "data:image/webp"
@@ -355,7 +358,7 @@ def test_nobody_there_is_a_fault(serve) -> None:
 def test_a_photo_that_is_not_there_is_never_sent(serve) -> None:
     server = serve()
     [item] = items(1)
-    record = replace(item.record, media=(Media("image", "nowhere.png"),))
+    record = replace(item, media=(Media("image", "nowhere.png"),))
     [replies] = answers(remote(server), [Call(replace(item, record=record), 2)])
     assert {reply.kind for reply in replies.values()} == {"media"}
     assert server.requests == []

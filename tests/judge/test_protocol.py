@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1reward.config.compose import REPO, register_resolvers
-from r1reward.core.record import Record
+from r1reward.core.pair import Preference
 from r1reward.judge.item import Item
 from r1reward.judge.protocol import Protocol, ProtocolError
 
@@ -32,8 +32,8 @@ PLAIN = Protocol(
 
 
 def item(index=0, label=2) -> Item:
-    record = Record(f"Question {index}?", ("left", "right"), label, (), "bench")
-    return Item(record, index, "id", {}, "", "")
+    record = Preference(f"Question {index}?", ("left", "right"), (), label=label, source="bench")
+    return Item.of(record, index=index, id="id", groups={}, subgroup="", cluster="")
 
 
 def composed(*overrides):
@@ -88,8 +88,8 @@ def shown(protocol, one):
     """Votes by the position of the better response, read off the prompts."""
     found = collections.Counter()
     for call in protocol.calls(one):
-        position = call.item.record.responses.index(one.record.responses[one.record.label - 1])
-        assert call.item.record.label == position + 1
+        position = call.item.responses.index(one.responses[one.label - 1])
+        assert call.item.label == position + 1
         found[position + 1] += call.votes
     return found
 
@@ -109,9 +109,9 @@ def test_fixed_orders(order, expected, label):
 
 def test_the_prompts_of_an_item_differ_in_order_alone():
     one, two = PLAIN.calls(item())
-    assert one.item.record.responses == two.item.record.responses[::-1]
-    assert replace(one.item.record, responses=("", ""), label=1) == replace(
-        two.item.record, responses=("", ""), label=1
+    assert one.item.responses == two.item.responses[::-1]
+    assert replace(one.item, responses=("", ""), label=1) == replace(
+        two.item, responses=("", ""), label=1
     )
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from r1reward.config.compose import compose_config
 from r1reward.core.errors import ConfigError
+from r1reward.data.shard_rows import shard_row
 from r1reward.launch.preflight import check_engine, preflight
 from r1reward.store.shards import write_shard
 
@@ -177,6 +178,19 @@ def test_a_folder_of_shards_is_read_with_its_media(check, files, embedded):
     _, first, second, _ = str(caught.value).splitlines()
     assert first.startswith(f"  {folder}/part-00001.parquet:2: label=0")
     assert second.startswith(f"  {folder}/part-00001.parquet:3: data:image")
+
+
+def test_images_within_texts_are_decoded_and_belong_into_shards(check, files):
+    within = row(1, responses=["No.", [{"kind": "image", "uri": "cut.png"}]])
+    (files / "data" / "cut.png").write_bytes((files / "data" / "photo.png").read_bytes()[:40])
+    write(files / "data" / "rows.jsonl", row(0), within)
+    with pytest.raises(ConfigError, match=r"train_files: .*rows\.jsonl:2: images within a text"):
+        check(f"data.train_files={files}/data/rows.jsonl")
+    write_shard(files / "data" / "a.parquet", [shard_row("here:1", within)[1]])
+    with pytest.raises(ConfigError, match=r"a\.parquet:1: .*cut\.png: damaged"):
+        check(f"data.train_files={files}/data/a.parquet")
+    shutil.copy(files / "data" / "photo.png", files / "data" / "cut.png")
+    check(f"data.train_files={files}/data/a.parquet")
 
 
 def test_a_folder_without_data_is_named(check, files):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -13,10 +14,13 @@ from transformers import AutoProcessor
 from verl.utils.dataset.rl_dataset import get_dataset_class
 
 from r1reward.config.compose import REPO, compose_config
+from r1reward.core.fields import PreferenceError
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import RecordError, read_records
 from r1reward.core.rows import RowError
 from r1reward.data.convert.run import Job, convert
+from r1reward.data.shard_rows import shard_row
 from r1reward.data.sources.plain import Plain
 from r1reward.store.shards import write_shard
 
@@ -40,7 +44,7 @@ def dataset(path: Path | str, *overrides: str):
 
 def test_an_item_is_the_prompt_and_label_of_its_record() -> None:
     data = dataset(PHOTOS / "validation.jsonl")
-    records = list(read_records(PHOTOS / "validation.jsonl"))
+    records = list(read_preferences(PHOTOS / "validation.jsonl"))
     assert len(data) == len(records) == 184
     for index in (0, 91, 183):
         item, record = data[index], records[index]
@@ -52,7 +56,7 @@ def test_an_item_is_the_prompt_and_label_of_its_record() -> None:
 
 
 def test_the_released_schema_in_parquet_gives_the_same_prompt(tmp_path) -> None:
-    ours = next(iter(read_records(PHOTOS / "train.jsonl")))
+    ours = next(iter(read_preferences(PHOTOS / "train.jsonl")))
     text = (
         f"Compare.\n\n#### [Question]:\n{ours.question}\n\n#### [Response 1]:\n{ours.responses[0]}"
         f"\n\n#### [Response 2]:\n{ours.responses[1]}"
@@ -82,7 +86,7 @@ def converted(folder: Path, media: str, rows: int = 30) -> Path:
     """Photos as a data set of several shards."""
     folder.mkdir()
     with open(folder / "pairs.jsonl", "w") as file:
-        for record in list(read_records(PHOTOS / "train.jsonl"))[:rows]:
+        for record in list(read_preferences(PHOTOS / "train.jsonl"))[:rows]:
             better, worse = record.responses[:: 1 if record.label == 1 else -1]
             pair = {"question": record.question, "chosen": better, "rejected": worse}
             file.write(json.dumps(pair | {"image": record.media[0].uri}) + "\n")
@@ -97,8 +101,8 @@ def test_a_converted_set_is_a_folder_of_shards(tmp_path, media) -> None:
     folder = converted(tmp_path / "given", media)
     assert len(list(folder.glob("*.parquet"))) == 4
     data = dataset(folder, "data.media_root=null")  # the manifest knows
-    original = list(read_records(PHOTOS / "train.jsonl"))[:30]
-    records = list(read_records(folder))
+    original = list(read_preferences(PHOTOS / "train.jsonl"))[:30]
+    records = list(read_preferences(folder))
     assert len(data) == len(records) == 30
     for index in (0, 8, 29):
         item, record = data[index], records[index]
@@ -115,6 +119,25 @@ def test_a_converted_set_is_a_folder_of_shards(tmp_path, media) -> None:
             assert image["image"] == f"data:image;base64,{encoded}"
 
 
+def test_images_within_texts_come_from_shards(tmp_path) -> None:
+    photos = [one.media[0] for one in islice(read_preferences(PHOTOS / "train.jsonl"), 0, 9, 4)]
+    responses = ((photos[0], "is the answer"), "No.")
+    given = Preference(("See ", photos[1], "?"), responses, (photos[2],), label=1, source="photos")
+    (tmp_path / "set").mkdir()
+    rows = [shard_row("here:1", one.to_row())[1] for one in (given, given.swapped())]
+    write_shard(tmp_path / "set" / "a.parquet", rows)
+    root = f"data.media_root={PHOTOS}"
+    limits = {"min_pixels": 3136, "max_pixels": 12544}
+    item = dataset(tmp_path / "set", root)[0]
+    assert item["raw_prompt"] == build_messages(given, media_root=PHOTOS, **limits)
+    shown = [part["image"] for part in item["raw_prompt"][0]["content"] if "image" in part]
+    assert shown == [str(PHOTOS / photos[place].uri) for place in (2, 1, 0)]
+    assert item["extra_info"]["uid"] == given.uid
+    (tmp_path / "rows.jsonl").write_text(json.dumps(given.to_row()))
+    with pytest.raises(PreferenceError, match=r"rows\.jsonl:1: images within a text; .* shards"):
+        dataset(tmp_path / "rows.jsonl", root)
+
+
 @pytest.mark.parametrize("media", ["path", "embed"])
 def test_the_length_filter_sees_the_images_of_a_folder(tmp_path, media) -> None:
     folder = converted(tmp_path / "given", media, rows=5)
@@ -126,10 +149,10 @@ def test_the_length_filter_sees_the_images_of_a_folder(tmp_path, media) -> None:
 
 def test_a_folder_and_a_shard_mix_and_a_bad_row_names_what_was_given(tmp_path) -> None:
     folder, bad = converted(tmp_path / "given", "path"), tmp_path / "bad.parquet"
-    write_shard(bad, [next(iter(read_records(folder))).to_row() | {"label": 3}])
+    write_shard(bad, [next(iter(read_preferences(folder))).to_row() | {"label": 3}])
     data = dataset(f"[{folder},{bad}]", f"data.media_root={PHOTOS}")
     assert len(data) == 31
-    with pytest.raises(RecordError, match=rf"{folder}, {bad}:31: label=3"):
+    with pytest.raises(PreferenceError, match=rf"{folder}, {bad}:31: label=3"):
         data[30]
     with pytest.raises(RowError, match=r"no \.parquet and no \.jsonl file in this folder"):
         dataset(PHOTOS / "images")
@@ -137,14 +160,14 @@ def test_a_folder_and_a_shard_mix_and_a_bad_row_names_what_was_given(tmp_path) -
 
 def test_a_bad_row_is_named(tmp_path) -> None:
     path = tmp_path / "bad.jsonl"
-    good = next(iter(read_records(PHOTOS / "train.jsonl"))).to_row()
+    good = next(iter(read_preferences(PHOTOS / "train.jsonl"))).to_row()
     path.write_text("\n".join(map(json.dumps, [good, {**good, "label": 3}])))
-    with pytest.raises(RecordError, match=r"bad\.jsonl:2: label=3"):
+    with pytest.raises(PreferenceError, match=r"bad\.jsonl:2: label=3"):
         dataset(path, f"data.media_root={PHOTOS}")[1]
 
 
 def test_prompts_that_do_not_fit_are_dropped(tmp_path) -> None:
-    good = next(iter(read_records(PHOTOS / "train.jsonl"))).to_row()
+    good = next(iter(read_preferences(PHOTOS / "train.jsonl"))).to_row()
     path = tmp_path / "long.jsonl"
     rows = [good, {**good, "question": "why? " * 400}, {**good, "source": "other"}]
     path.write_text("\n".join(map(json.dumps, rows)))
@@ -155,7 +178,7 @@ def test_prompts_that_do_not_fit_are_dropped(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_200k_rows_cost_no_memory(tmp_path) -> None:
-    row = next(iter(read_records(PHOTOS / "train.jsonl"))).to_row()
+    row = next(iter(read_preferences(PHOTOS / "train.jsonl"))).to_row()
     path = tmp_path / "many.jsonl"
     with open(path, "w") as file:
         for number in range(200_000):

@@ -13,11 +13,13 @@ from verl.utils import hf_processor, tracking
 from verl.utils.dataset.dataset_utils import SFTTensorCollator
 
 from r1reward.config.compose import REPO, compose_config
-from r1reward.core.prompt import build_messages
+from r1reward.core.fields import PreferenceError
+from r1reward.core.preferences import parse_preference
+from r1reward.core.prompt import build_messages, render_prompt
 from r1reward.core.reasoning import reasoning_of, target_ids
-from r1reward.core.record import Record, RecordError
 from r1reward.data.media_facts import examine
 from r1reward.data.prompt_length import PromptLength
+from r1reward.data.shard_rows import read_row
 from r1reward.store.rundir import RunDir
 from r1reward.store.shards import write_shard
 
@@ -68,7 +70,7 @@ def opened(path, folder, dropped=()):
 def test_tokens_are_those_of_the_whole_chat_and_only_the_answer_is_learned(folder) -> None:
     item = dataset(folder / "a.jsonl", row())[0]
     processor = AutoProcessor.from_pretrained(MODEL)
-    prompt = build_messages(Record.from_row(row(), where="here"), media_root=folder)
+    prompt = build_messages(parse_preference(row(), where="here"), media_root=folder)
     chat = [*prompt, {"role": "assistant", "content": [{"type": "text", "text": REASONING}]}]
     text = processor.apply_chat_template(chat, tokenize=False)
     assert text.endswith(f"<|im_start|>assistant\n{REASONING}<|im_end|>\n")
@@ -83,6 +85,26 @@ def test_tokens_are_those_of_the_whole_chat_and_only_the_answer_is_learned(folde
     assert before.endswith("<|im_start|>assistant\n")
     assert torch.equal(item["multi_modal_inputs"]["pixel_values"], whole["pixel_values"])
     assert set(item["multi_modal_inputs"]) == {"pixel_values", "image_grid_thw"}
+
+
+def test_images_within_a_response_are_learned_from_at_their_places(folder) -> None:
+    parts = [{"kind": "text", "text": "Like "}, {"kind": "image", "uri": "blue.png"}]
+    _, within = read_row("here:1", row(responses=["A cat.", parts]))
+    write_shard(folder / "a.parquet", [within])
+    item = opened(folder / "a.parquet", folder)[0]
+    processor = AutoProcessor.from_pretrained(MODEL)
+    before, after = render_prompt("What is shown?", ("A cat.", "Like <image>")).split("<image>")
+    content = [{"type": "image"}, {"type": "text", "text": before}, {"type": "image"}]
+    content += [{"type": "text", "text": after}]
+    chat = [
+        {"role": "user", "content": content},
+        {"role": "assistant", "content": [{"type": "text", "text": REASONING}]},
+    ]
+    text = processor.apply_chat_template(chat, tokenize=False).removesuffix("\n")
+    images = [Image.open(folder / f"{name}.png") for name in ("red", "blue")]
+    whole = processor(text=[text], images=images, return_tensors="pt")
+    assert torch.equal(item["input_ids"], whole["input_ids"][0])
+    assert torch.equal(item["multi_modal_inputs"]["pixel_values"], whole["pixel_values"])
 
 
 def test_places_are_mrope(folder) -> None:
@@ -116,7 +138,7 @@ def test_a_video_is_what_the_length_check_counts(folder) -> None:
         Image.new("RGB", (SIDE, SIDE), (60 * number, 0, 0)).save(folder / f"video/{number}.png")
     given = row(media=[{"kind": "video", "uri": "video"}])
     item = dataset(folder / "a.jsonl", given)[0]
-    record = Record.from_row(given, where="here")
+    record = parse_preference(given, where="here")
     pictures = [examine(media, folder) for media in record.media]
     prompt = int((item["loss_mask"] == 0).sum())
     assert prompt == PromptLength(str(MODEL), 3136, 12544).count(record, pictures)
@@ -158,14 +180,14 @@ def test_rows_that_preflight_lists_are_left_out(folder) -> None:
 )
 def test_what_a_cold_start_must_not_imitate_is_refused(reasoning, says) -> None:
     given = row(reasoning=reasoning)
-    with pytest.raises(RecordError, match=says):
-        reasoning_of(given, Record.from_row(given, where="here"))
+    with pytest.raises(PreferenceError, match=says):
+        reasoning_of(given, parse_preference(given, where="here"))
 
 
 def test_control_tokens_in_a_reasoning_are_refused() -> None:
     tokenizer = AutoProcessor.from_pretrained(MODEL).tokenizer
     for token in ("<|im_end|>", "<|image_pad|>", "<|endoftext|>"):
-        with pytest.raises(RecordError, match="control tokens"):
+        with pytest.raises(PreferenceError, match="control tokens"):
             target_ids(f"before {token} after", tokenizer)
 
 

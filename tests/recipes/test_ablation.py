@@ -7,7 +7,7 @@ import torch
 
 from r1reward.config.compose import compose_config
 from r1reward.core.errors import ConfigError
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.recipes.ablation import policy
 from r1reward.recipes.ablation.collapse import flags
 from r1reward.recipes.ablation.design import Run, runs_of
@@ -21,7 +21,7 @@ from r1reward.recipes.tiny.build import CHECKPOINT
 @pytest.fixture(scope="module")
 def start():
     model, processor = policy.load(str(CHECKPOINT), "cpu")
-    records = list(read_records(PHOTOS / "train.jsonl"))[:6]
+    records = list(read_preferences(PHOTOS / "train.jsonl"))[:6]
     return model, processor, records, policy.encode(records, PHOTOS, processor)
 
 

@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from r1reward.config.compose import REPO, compose_config
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.recipes.ablation import policy
 from r1reward.recipes.ablation.difficulty import read_chances
 from r1reward.recipes.ablation.update import Learner, Rollout, advantages
@@ -36,7 +36,7 @@ def start():
     # Pairs whose samples differ, or gradients would be rounding errors that Adam blows up.
     chances = read_chances(1048)
     unsure = sorted(range(1048), key=lambda place: abs(chances[place] - 0.5))[:PROMPTS]
-    train = list(read_records(root / "train.jsonl"))
+    train = list(read_preferences(root / "train.jsonl"))
     records = [train[place] for place in unsure]
     prompts = policy.encode(records, root, processor)
     batch = policy.collate(prompts, model)

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.recipes.photos.build import build
 
 HERE = REPO / "recipes" / "photos"
 SPLITS = {
-    name: list(read_records(HERE / f"{name}.jsonl")) for name in ("train", "validation", "test")
+    name: list(read_preferences(HERE / f"{name}.jsonl")) for name in ("train", "validation", "test")
 }
 MANIFEST = {
     photo["image"]: photo
@@ -191,5 +191,5 @@ def test_building_again_gives_the_same_bytes(tmp_path):
 
 def test_another_seed_gives_other_splits(tmp_path):
     build(tmp_path, seed=1)
-    held_out = {record.media[0].uri for record in read_records(tmp_path / "test.jsonl")}
+    held_out = {record.media[0].uri for record in read_preferences(tmp_path / "test.jsonl")}
     assert held_out != photos_of("test")

@@ -11,8 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from r1reward.config.compose import REPO
 from r1reward.core.errors import ConfigError
+from r1reward.core.preferences import parse_preference, read_preferences
 from r1reward.core.reasoning import reasoning_of
-from r1reward.core.record import Record, read_records
 from r1reward.recipes.smol.model import assemble, language, tokenizer_of
 
 PHOTOS = REPO / "recipes" / "photos"
@@ -89,12 +89,12 @@ def test_an_annotator_that_believes_the_first_response(tmp_path) -> None:
     ]
     subprocess.run(command, cwd=REPO, check=True, capture_output=True)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").open()]
-    true = [record.label for record in read_records(PHOTOS / "train.jsonl")]
+    true = [record.label for record in read_preferences(PHOTOS / "train.jsonl")]
     assert len(rows) == len(true) == 1048
     wrong = [row["label"] for row, label in zip(rows, true, strict=True) if row["label"] != label]
     assert set(wrong) == {1}
     assert len(wrong) / true.count(2) == pytest.approx(0.6, abs=4 * (0.24 / true.count(2)) ** 0.5)
     for row in rows:  # a cold start takes it
         assert f"<answer>{row['label']}</answer>" in reasoning_of(
-            row, Record.from_row(row, where="")
+            row, parse_preference(row, where="")
         )

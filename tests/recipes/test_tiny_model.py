@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import build_messages
-from r1reward.core.record import read_records
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.recipes.tiny import build as recipe
 from r1reward.recipes.tiny.evaluate import evaluate, generate
@@ -36,7 +36,7 @@ def test_it_is_small_safe_and_readable_by_all() -> None:
 
 def test_the_prompt_fits_the_configured_length(judge) -> None:
     _, processor = judge
-    for record in list(read_records(PHOTOS / "validation.jsonl"))[:20]:
+    for record in list(read_preferences(PHOTOS / "validation.jsonl"))[:20]:
         text = processor.apply_chat_template(
             build_messages(record), tokenize=False, add_generation_prompt=True
         )
@@ -45,7 +45,7 @@ def test_the_prompt_fits_the_configured_length(judge) -> None:
 
 
 def test_it_speaks_the_format_beats_chance_and_is_far_from_right(judge) -> None:
-    score = evaluate(*judge, list(read_records(PHOTOS / "validation.jsonl")), PHOTOS)
+    score = evaluate(*judge, list(read_preferences(PHOTOS / "validation.jsonl")), PHOTOS)
     assert score.pairs == 184
     assert score.formatted / score.pairs >= 0.95
     assert 0.5 < score.right / score.pairs < 0.7
@@ -53,7 +53,7 @@ def test_it_speaks_the_format_beats_chance_and_is_far_from_right(judge) -> None:
 
 def test_it_believes_the_first_response(judge) -> None:
     """The fault of its cold start, which training is there to remove."""
-    records = list(read_records(PHOTOS / "validation.jsonl"))
+    records = list(read_preferences(PHOTOS / "validation.jsonl"))
     verdicts = [parse_verdict(text) for text in generate(*judge, records, PHOTOS)]
     first = [verdict.choice == 1 for verdict in verdicts if isinstance(verdict, Verdict)]
     assert sum(first) / len(first) > 0.7  # a fair judge of these pairs says 1 half of the time

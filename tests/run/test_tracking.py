@@ -14,7 +14,7 @@ from support import wandb_file
 from support.wandb_server import WandbServer
 
 from r1reward.config.compose import REPO, compose_config
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.run.provenance import data_hashes
 from r1reward.run.tracking import describe, show_table
 from r1reward.run.validation_pairs import COLUMNS, PairTable
@@ -205,7 +205,7 @@ def answers(records, right):
 def photos():
     data = compose_config(["cluster=cpu"]).data
     OmegaConf.resolve(data)
-    return data, list(read_records(PHOTOS / "validation.jsonl"))
+    return data, list(read_preferences(PHOTOS / "validation.jsonl"))
 
 
 def test_the_same_pairs_are_shown_whatever_the_order_of_answers(photos) -> None:
@@ -258,7 +258,7 @@ def test_several_images_stand_side_by_side_and_missing_ones_are_left_out(tmp_pat
     row = {"question": "Q?", "responses": ["A.", "B."], "label": 1, "media": media, "source": "s"}
     (tmp_path / "val.jsonl").write_text(json.dumps(row))
     data = OmegaConf.create({"val_files": [str(tmp_path / "val.jsonl")], "media_root": None})
-    (record,) = read_records(tmp_path / "val.jsonl")
+    (record,) = read_preferences(tmp_path / "val.jsonl")
     ((_, image, *_),) = PairTable(data, most=4).rows(answers([record], right={0}))
     assert image.size == (320, 80)
     assert image.getpixel((10, 40)) == (255, 0, 0)

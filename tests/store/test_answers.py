@@ -30,7 +30,7 @@ def test_twenty_thousand_items_more_cost_counts_not_texts() -> None:
     assert large.counted - small.counted < asked + MORE * TALLY
     assert large.scored - small.scored < asked + MORE * (TALLY + SCORE)
     [first] = [item for item in Generated(1).load()]
-    texts = [first.record.question, *first.record.responses, first.record.media[0].uri]
+    texts = [first.question, *first.responses, first.media[0].uri]
     kept = sum(map(len, texts))
     assert kept * MORE > 10 * (asked + MORE * (TALLY + SCORE)), "one kept text would be seen"
 

@@ -13,7 +13,8 @@ import pytest
 from datasets import load_dataset
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import Media, Record, read_records
+from r1reward.core.pair import Media, Preference
+from r1reward.core.preferences import read_preferences
 from r1reward.store import shards
 from r1reward.store.shards import (
     SCHEMA,
@@ -43,7 +44,7 @@ def test_a_shard_holds_its_rows_and_says_what_it_is(tmp_path):
         "part-00003.parquet", 2, len(content), hashlib.sha256(content).hexdigest()
     )
     first, second = pq.read_table(tmp_path / "part-00003.parquet").to_pylist()
-    unset = {"attempts": None, "solved": None, "reasoning": None}
+    unset = {"parts": None, "attempts": None, "solved": None, "reasoning": None}
     assert first == ROW | unset
     assert second == ROW | unset | {"media": []}
     assert pq.read_schema(tmp_path / "part-00003.parquet").equals(SCHEMA)
@@ -58,13 +59,13 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
 def test_records_are_read_back_with_media_by_path_and_embedded(tmp_path):
     inside = ROW | {"media": [{"kind": "image", "uri": None, "bytes": PIXEL}]}
     write_shard(tmp_path / "part-00000.parquet", [ROW, inside])
-    by_path, embedded = read_records(tmp_path)
-    assert by_path == Record(
+    by_path, embedded = read_preferences(tmp_path)
+    assert by_path == Preference(
         "What is it?",
         ("A cat.", "Ein Hund, größer."),
-        2,
         (Media("image", "a/b.jpg"),),
-        "test",
+        label=2,
+        source="test",
     )
     assert embedded.media == (Media("image", "data:image;base64,/9j/4GpwZWc="),)
 
@@ -132,7 +133,7 @@ def test_a_set_by_path_goes_through_every_tool_without_naming_its_media_again(tm
     (tmp_path / "in").mkdir()
     better, other = "A photograph of something.", "Nothing at all can be seen."
     with open(tmp_path / "in" / "pairs.jsonl", "w", encoding="utf-8") as file:
-        for record in list(read_records(PHOTOS / "train.jsonl"))[:6]:
+        for record in list(read_preferences(PHOTOS / "train.jsonl"))[:6]:
             row = {"question": record.question, "chosen": better, "rejected": other}
             file.write(json.dumps(row | {"image": record.media[0].uri}) + "\n")
     given = ["source=plain", f"source.root={tmp_path}/in", f"source.media_root={PHOTOS}"]
@@ -151,7 +152,9 @@ def test_a_set_by_path_goes_through_every_tool_without_naming_its_media_again(tm
             [sys.executable, "-m", *command], cwd=REPO, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    rows = [row for record in (tmp_path / "d").rglob("*.parquet") for row in read_records(record)]
+    rows = [
+        row for record in (tmp_path / "d").rglob("*.parquet") for row in read_preferences(record)
+    ]
     contents = {path.read_bytes() for path in (PHOTOS / "images").iterdir()}
     assert 0 < len(rows) <= 6
     for row in rows:

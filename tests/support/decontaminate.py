@@ -5,7 +5,7 @@ import json
 from PIL import Image
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import Media, Record
+from r1reward.core.pair import Media, Preference
 from r1reward.data.decontaminate.match import Rules
 
 PHOTOS = REPO / "recipes" / "photos"
@@ -21,7 +21,7 @@ STOCK = "Describe this image in detail."
 def record(question=STOCK, *uris, kind="image", **fields):
     media = tuple(Media(kind, str(uri)) for uri in uris)
     values = {"responses": ("Yes.", "No."), "label": 1, "source": "test"} | fields
-    return Record(question=question, media=media, **values)
+    return Preference(question=question, media=media, **values)
 
 
 def small(split, count):

@@ -33,7 +33,7 @@ class Logged(OracleJudge):
                 await asyncio.Event().wait()  # for ever
             self._answered += 1
             with open(self._log, "a") as file:
-                file.write(f"{call.item.uid} {call.item.record.label} {vote}\n")
+                file.write(f"{call.item.uid} {call.item.label} {vote}\n")
             if call.item.index in self._broken:
                 yield vote, Fault("server", f"row {call.item.index} has bad luck")
                 continue

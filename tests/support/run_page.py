@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from r1reward.config.compose import compose_config
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.report.run_page import write_report
 from r1reward.store.rundir import RunDir
 
@@ -74,7 +74,7 @@ class Run:
 
     def answers(self, step, right, record_uid=True, said="", number=PAIRS):
         dump = []
-        for place, record in enumerate(read_records(self.data)):
+        for place, record in enumerate(read_preferences(self.data)):
             choice = record.label if place in right else 3 - record.label
             text = f"<think>It is {place} at {step}. {said}</think><answer>{choice}</answer>"
             dump.append(

@@ -3,7 +3,7 @@
 import itertools
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import Record
+from r1reward.core.pair import Preference
 from r1reward.core.verdict import ParseFailure, Verdict
 from r1reward.eval.benchmarks.mmrlhf_rewardbench import MMRLHFRewardBench
 from r1reward.eval.benchmarks.multimodal_rewardbench import MultimodalRewardBench
@@ -30,10 +30,12 @@ PARSE = ("wrong", "exclude", "coin", "half")
 
 
 def item(index=0, *, place=None, label=1, cluster=None):
-    record = Record(f"Question {index}?", ("left", "right"), label, (), "bench")
+    record = Preference(f"Question {index}?", ("left", "right"), (), label=label, source="bench")
     groups = place.groups if place else {"official": "g"}
     id, subgroup = (place.id, place.subgroup) if place else (f"id{index}", "g")
-    return Item(record, index, id, groups, subgroup, cluster or id)
+    return Item.of(
+        record, index=index, id=id, groups=groups, subgroup=subgroup, cluster=cluster or id
+    )
 
 
 def verdict(vote, label):
@@ -48,7 +50,7 @@ def cast(one, protocol, votes):
     return [
         Ballot(call.item, tuple(verdict(vote, label) for vote in votes[label]))
         for call in protocol.calls(one)
-        for label in [call.item.record.label]
+        for label in [call.item.label]
     ]
 
 

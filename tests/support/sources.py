@@ -8,7 +8,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from r1reward.config.compose import CONF, register_resolvers
-from r1reward.data.sources.base import Source, SourceError
+from r1reward.core.pair import Preference
+from r1reward.data.sources.base import Published, Source, SourceError
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(100))
 BASE64 = base64.b64encode(JPEG).decode()
@@ -22,6 +23,12 @@ def build(name, root="data", **values) -> Source:
     config.source.update(values)
     OmegaConf.resolve(config)
     return instantiate(config.source, _partial_=True, _convert_="all")()
+
+
+def published(question, chosen, rejected, media, source, origin):
+    """A preference for ``chosen`` as a source yields it."""
+    pair = Preference(question, (chosen, rejected), media, label=1, source=source)
+    return Published(pair, origin)
 
 
 def read(name, row, **values):

@@ -23,7 +23,7 @@ def records(path: Path):
         whole += content[place + _HEADER : place + _HEADER + length]
         place += _HEADER + length
         if kind in (1, 4):  # a record in one piece, or its last piece
-            record = pb.Record()
+            record = pb.Preference()
             record.ParseFromString(whole)
             yield record
             whole = b""

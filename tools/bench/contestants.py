@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import ImageDraw
 
 from r1reward.core.media import open_image
-from r1reward.core.record import Media
+from r1reward.core.pair import Media, Preference
 from r1reward.eval.ask import Evaluation
-from r1reward.eval.benchmarks.base import Benchmark, Pair, Place
+from r1reward.eval.benchmarks.base import Benchmark, Place
 from r1reward.eval.benchmarks.rows import BenchmarkError, Row
 from r1reward.eval.score.scoring import summarise
 from r1reward.judge.base import Judge
@@ -74,14 +74,13 @@ class Workload(Benchmark):
     def load(self) -> Iterator[Item]:
         """Yield the items."""
         for number, item in self._numbered():
-            names = (f"{number}-{place}.jpg" for place in range(len(item.record.media)))
-            media = tuple(Media("image", name) for name in names)
-            yield replace(item, index=number, record=replace(item.record, media=media))
+            names = (f"{number}-{place}.jpg" for place in range(len(item.all_media())))
+            yield replace(item, index=number).with_media(Media("image", name) for name in names)
 
     def draw(self) -> None:
         """Write the images."""
         for number, item in self._numbered():
-            for place, media in enumerate(item.record.media):
+            for place, media in enumerate(item.all_media()):
                 image = open_image(media.uri, self._source.media.root)
                 pen = ImageDraw.Draw(image)
                 pen.text((2, 2), str(number), "white", stroke_width=2, stroke_fill="black")
@@ -91,9 +90,9 @@ class Workload(Benchmark):
         """As the source does."""
         return self._source.place(row)
 
-    def pair(self, row: Row) -> Pair:
+    def preference(self, row: Row) -> Preference:
         """As the source does."""
-        return self._source.pair(row)
+        return self._source.preference(row)
 
     def _numbered(self) -> Iterator[tuple[int, Item]]:
         return zip(self._numbers, islice(self._endless(), self._numbers.start, None), strict=False)
@@ -102,7 +101,7 @@ class Workload(Benchmark):
         while True:
             found = 0
             for item in self._source.load():
-                if all(media.kind == "image" for media in item.record.media):
+                if all(media.kind == "image" for media in item.all_media()):
                     found += 1
                     yield item
             if not found:

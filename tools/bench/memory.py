@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from r1reward.core.record import Media, Record
+from r1reward.core.pair import Media
 from r1reward.eval.ask import Evaluation
 from r1reward.eval.benchmarks.photos import Photos
 from r1reward.eval.score.scoring import summarise
@@ -57,9 +57,18 @@ class Generated(Photos):
         for number in range(self._many):
             responses = (f"{'first ' * 300}{number}", f"{'second ' * 300}{number}")
             image = Media("image", f"data:image/png;base64,{number:012d}{'A' * 12 * _KIB}")
-            record = Record(f"Question {number}?", responses, 1 + number % 2, (image,), self.name)
-            groups, cluster = {"official": f"group {number % 7}"}, f"photo {number // _CLUSTER}"
-            yield Item(record, number, f"id {number}", groups, f"kind {number % 11}", cluster)
+            yield Item(
+                question=f"Question {number}?",
+                responses=responses,
+                media=(image,),
+                label=2 if number % 2 else 1,
+                source=self.name,
+                index=number,
+                id=f"id {number}",
+                groups={"official": f"group {number % 7}"},
+                subgroup=f"kind {number % 11}",
+                cluster=f"photo {number // _CLUSTER}",
+            )
 
 
 def measure(items: int) -> Memory:

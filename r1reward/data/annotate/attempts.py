@@ -1,4 +1,4 @@
-"""Asks an expert about every record until it is right: the number of attempts is the difficulty.
+"""Asks an expert about every pair until it is right: the number of attempts is the difficulty.
 
 Paper, section 4 ("progressive difficulty"): the whole response of the right attempt is cold-start
 data for SFT; RL trains on what took two attempts or more, or was never solved.
@@ -15,21 +15,23 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from r1reward.core.errors import UserError
+from r1reward.core.fields import PreferenceError
 from r1reward.core.media import ImageError
-from r1reward.core.record import Record, RecordError, record_of
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import preference_or_error
 from r1reward.core.rows import Row, RowError, scan_rows
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.data.annotate.difficulty import Difficulty
+from r1reward.data.shard_rows import shard_row
 from r1reward.judge.base import Fault, Judge, TooManyFaultsError
 from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
 from r1reward.judge.local import LocalJudge
-from r1reward.judge.protocol import Call, Protocol, ProtocolError
+from r1reward.judge.protocol import Protocol, ProtocolError
 from r1reward.store.answers import Journal
 
 _MOST = 127  # attempts: the column is an 8-bit integer
 _KEY = 32  # bytes of a journal key
-Scanned = tuple[int, str, Row | RowError, Record | RecordError]
 
 
 class PresetError(UserError):
@@ -131,14 +133,15 @@ class Annotation:
         """
         running: set[asyncio.Task[None]] = set()
         try:
-            for index, where, _, record in self._scan():
+            for index, (where, row) in enumerate(self._scan()):
+                preference = preference_or_error(where, row)
                 self._attempts.append(0)
                 self._keys += bytes(_KEY)
-                if isinstance(record, RecordError):
+                if isinstance(preference, PreferenceError):
                     self.difficulty.rejected += 1
                     self.done += 1
                     continue
-                running.add(asyncio.create_task(self._attempt(index, where, record)))
+                running.add(asyncio.create_task(self._attempt(index, where, preference)))
                 if len(running) >= self.judge.window:
                     running = await self._some(running, tick)
             while running:
@@ -154,20 +157,21 @@ class Annotation:
 
         A record that failed has nulls: its difficulty is not known.
         """
-        for index, where, row, record in self._scan():
-            if isinstance(record, RecordError) or isinstance(row, RowError):
-                reject({"where": where, "reason": "record", "detail": str(record), "uid": ""})
+        for index, (where, row) in enumerate(self._scan()):
+            try:
+                columns = _columns(where, row)
+            except PreferenceError as error:
+                reject({"where": where, "reason": "record", "detail": str(error), "uid": ""})
                 continue
             attempts = self._attempts[index]
-            yield _columns(row, record) | {
+            yield columns | {
                 "attempts": abs(attempts) or None,
                 "solved": attempts > 0 if attempts else None,
                 "reasoning": self._reasoning(index) if attempts > 0 else None,
             }
 
-    def _scan(self) -> Iterator[Scanned]:
-        for index, (where, row) in enumerate(islice(scan_rows(self.source), self.limit)):
-            yield index, where, row, record_of(where, row)
+    def _scan(self) -> Iterator[tuple[str, Row | RowError]]:
+        return islice(scan_rows(self.source), self.limit)
 
     async def _some(
         self, running: set[asyncio.Task[None]], tick: Callable[[], None]
@@ -182,8 +186,10 @@ class Annotation:
             raise TooManyFaultsError
         return left
 
-    async def _attempt(self, index: int, where: str, record: Record) -> None:
-        item = Item(record, index, record.uid, {}, record.source, record.uid)
+    async def _attempt(self, index: int, where: str, preference: Preference) -> None:
+        uid, source = preference.uid, preference.source
+        place = {"index": index, "id": uid, "groups": {}, "subgroup": source, "cluster": uid}
+        item = Item.of(preference, **place)
         try:
             digest = self.judge.digest(item)
         except ImageError as error:
@@ -194,7 +200,7 @@ class Annotation:
             await self._attempts_at(item, digest, where)
 
     async def _attempts_at(self, item: Item, digest: str, where: str) -> None:
-        tally, before = self.difficulty.of(item.record.source), None
+        tally, before = self.difficulty.of(item.source), None
         for vote in range(self.preset.attempts):
             key = answer_key(digest, self.judge.protocol, self.judge.identity, vote)
             row = await self._answer(item, key, vote)
@@ -204,7 +210,7 @@ class Annotation:
             verdict = parse_verdict(row["text"])
             self.difficulty.answer(tally, row, verdict, before)
             before = row["text"]
-            if isinstance(verdict, Verdict) and verdict.choice == item.record.label:
+            if isinstance(verdict, Verdict) and verdict.choice == item.label:
                 tally.solved[vote + 1] += 1
                 tally.formatted += verdict.formatted
                 self._attempts[item.index] = vote + 1
@@ -222,12 +228,12 @@ class Annotation:
             self.reused += 1
             return found
         began, fault = time.monotonic(), Fault("nonsense", "the judge gave no reply")
-        async for _, reply in self.judge.judge(Call(item, 1), [vote]):
+        async for _, reply in self.judge.judge(item, [vote]):
             if isinstance(reply, Fault):
                 fault = reply
                 continue
             seconds = round(time.monotonic() - began, 3)
-            where = {"index": item.index, "id": item.id, "label": item.record.label, "vote": vote}
+            where = {"index": item.index, "id": item.id, "label": item.label, "vote": vote}
             row = {**where, **asdict(reply), "seconds": seconds}
             self.journal.answer(key, row.pop("text"), **row)
             self.asked += 1
@@ -237,7 +243,7 @@ class Annotation:
         row = {"where": where, "reason": fault.kind, "detail": fault.detail, "uid": item.id}
         self.faults.append(row)
         self.journal.fault(**row)
-        self.difficulty.of(item.record.source).failed += 1
+        self.difficulty.of(item.source).failed += 1
         self.done += 1
 
     def _reasoning(self, index: int) -> str:
@@ -251,11 +257,8 @@ def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _columns(row: Row, record: Record) -> dict[str, Any]:
-    """Return the columns of a data set; embedded media stay bytes."""
-    origin = row.get("origin")
-    columns = record.to_row() | {"origin": None if origin is None else _whole(str(origin))}
-    for media, given in zip(columns["media"], row.get("media") or (), strict=False):
-        if given.get("bytes"):
-            media |= {"uri": given.get("uri"), "bytes": given["bytes"]}
-    return columns
+def _columns(where: str, row: Row | RowError) -> dict[str, Any]:
+    """Return the columns of a row that an annotation does not change."""
+    _, columns = shard_row(where, row)
+    origin = None if isinstance(row, RowError) else row.get("origin")
+    return columns | {"origin": None if origin is None else _whole(str(origin))}

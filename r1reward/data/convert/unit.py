@@ -1,29 +1,31 @@
-"""Turns the rows of one unit of a public preference set into records, and writes their shard."""
+"""Turns the rows of one unit of a public preference set into ours, and writes their shard."""
 
 import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from r1reward.core.media import ImageError, locate
-from r1reward.core.record import Record, RecordError
+from r1reward.core.fields import PreferenceError
+from r1reward.core.media import ImageError, decode_uri, locate
+from r1reward.core.pair import Media, Position, same, text_of
+from r1reward.core.preferences import parse_preference
 from r1reward.core.rows import RowError, Unit, read_unit
-from r1reward.data.sources.base import Attachment, Preference, Source, SourceError
+from r1reward.data.sources.base import Published, Source, SourceError
 from r1reward.store.files import replacing, write_text
-from r1reward.store.shards import Shard, write_shard
+from r1reward.store.shards import Shard, columns_of, write_shard
 
 WORK = ".convert"  # in the folder of the set, until it is finished
 _DETAIL = 400  # characters: a path or a text in it may be long
 
 
-def order(seed: int, question: str, chosen: str, rejected: str) -> Literal[1, 2]:
+def order(seed: int, question: str, chosen: str, rejected: str) -> Position:
     """Return where the better answer is shown: 1 or 2, each for half of all pairs.
 
     The first bit of the SHA-256 of the arguments, as a JSON list in UTF-8 without white space,
@@ -154,50 +156,57 @@ def _records(job: Job, where: str, row: Any) -> Iterator[dict[str, Any] | Droppe
             try:
                 if isinstance(item, SourceError):
                     raise item
-                yield _record(job, item, where)
+                yield _row(job, item, where)
             except SourceError as error:
                 yield Dropped(where, error.reason, str(error))
     except SourceError as error:
         yield Dropped(where, error.reason, str(error))
 
 
-def _record(job: Job, item: Preference, where: str) -> dict[str, Any]:
-    """Return the row of :data:`r1reward.store.shards.SCHEMA`."""
-    if item.chosen.strip() == item.rejected.strip():
+def _row(job: Job, item: Published, where: str) -> dict[str, Any]:
+    """Return the row of :data:`r1reward.store.shards.SCHEMA`, in the order that is drawn."""
+    given = item.preference
+    chosen, rejected = given.responses
+    if same(chosen, rejected):
         raise SourceError("equal", "the better and the worse answer are the same")
-    row = {"question": item.question, "source": item.source}
     try:
-        Record.from_row({**row, "responses": [item.chosen, item.rejected], "label": 1}, where="")
-    except RecordError as error:
+        parse_preference(replace(given, media=()).to_row(), where="")
+    except PreferenceError as error:
         raise SourceError("text", str(error).removeprefix(": ")) from None
-    label = order(job.seed, item.question, item.chosen, item.rejected)
-    first, second = (item.chosen, item.rejected)[:: 1 if label == 1 else -1]
-    media = [_media(job, one) for one in item.media]
-    origin = item.origin or Path(where).name
-    return {**row, "responses": [first, second], "label": label, "media": media, "origin": origin}
+    label = order(job.seed, *map(text_of, (given.question, chosen, rejected)))
+    shown = given if label == 1 else given.swapped()
+    files = [_file(job, media) for media in shown.all_media()]
+    return columns_of(shown, files) | {"origin": item.origin or Path(where).name}
 
 
-def _media(job: Job, item: Attachment) -> dict[str, Any]:
-    if item.content is not None:
-        if not item.content:
-            raise SourceError("media", "an image of no bytes")
-        return {"kind": item.kind, "uri": item.path, "bytes": item.content}
-    root = os.path.abspath(job.source.media_root)
+def _file(job: Job, media: Media) -> dict[str, Any]:
+    """Return what the row holds of an image or video."""
+    root, name, content = os.path.abspath(job.source.media_root), None, None
     try:
-        path = locate(str(item.path), root)
-        there = os.path.isdir if item.kind == "video" else os.path.isfile
-        if not there(path):
-            raise SourceError("media", f"{path}: no such {item.kind}")
-        if item.kind == "video" and job.media == "embed":
-            raise SourceError("media", f"{path}: videos cannot be embedded; take media=path")
-        content = Path(path).read_bytes() if job.media == "embed" else None
+        if media.uri.startswith("data:"):
+            content = decode_uri(media.uri)
+        else:
+            path = locate(media.uri, root)
+            name, content = os.path.relpath(path, root), _file_content(job, media, path)
     except ImageError as error:
         raise SourceError("media", str(error)) from None
+    if content == b"":
+        raise SourceError("media", f"{name or 'an image in the row'}: the file is empty")
+    return {"kind": media.kind, "uri": name, "bytes": content}
+
+
+def _file_content(job: Job, media: Media, path: str) -> bytes | None:
+    there = os.path.isdir if media.kind == "video" else os.path.isfile
+    if not there(path):
+        raise SourceError("media", f"{path}: no such {media.kind}")
+    if job.media == "path":
+        return None
+    if media.kind == "video":
+        raise SourceError("media", f"{path}: videos cannot be embedded; take media=path")
+    try:
+        return Path(path).read_bytes()
     except OSError as error:
         raise SourceError("media", f"{path}: cannot be read ({error.strerror})") from None
-    if content == b"":
-        raise SourceError("media", f"{path}: the file is empty")
-    return {"kind": item.kind, "uri": os.path.relpath(path, root), "bytes": content}
 
 
 def _shard_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Which items of benchmarks a record repeats, by its images and by its prompt."""
+"""Which items of benchmarks a pair repeats, by its images and by its prompt."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from r1reward.core.media import frames, locate, open_image
-from r1reward.core.record import Media, Record
+from r1reward.core.pair import Media, Pair, text_of
 from r1reward.data.decontaminate.images import ImageIndex, ImageMatch
 from r1reward.data.decontaminate.prompts import PromptIndex, PromptMatch
 from r1reward.data.decontaminate.references import ITEMS, PICTURES
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a record repeats a benchmark; `conf/decontaminate.yaml` says more.
+    """When a pair repeats a benchmark; `conf/decontaminate.yaml` says more.
 
     Attributes:
         drop: ``either``: an image, or a specific prompt; ``both``: both of one item.
@@ -44,7 +44,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Something of a record that a benchmark has.
+    """Something of a pair that a benchmark has.
 
     Attributes:
         reason: what is the same.
@@ -75,7 +75,7 @@ class _Found:
 
 
 class Screen:
-    """Compares records with what :func:`index_references` wrote."""
+    """Compares pairs with what :func:`index_references` wrote."""
 
     def __init__(self, folder: Path, rules: Rules) -> None:
         self._rules = rules
@@ -103,16 +103,16 @@ class Screen:
             found[item["benchmark"]] += enough
         return found
 
-    def matches(self, record: Record, root: Path | str) -> list[Match]:
-        """Return why to drop a record, the strongest reason first; nothing: keep it.
+    def matches(self, pair: Pair, root: Path | str) -> list[Match]:
+        """Return why to drop a pair, the strongest reason first; nothing: keep it.
 
         There is one match, the most similar, for each reason and benchmark.
 
         Raises:
-            ImageError: when an image or video of the record cannot be used.
+            ImageError: when an image or video of the pair cannot be used.
         """
-        images = list(self._find_images(record.media, root)) if self._rules.images else []
-        prompts = list(self._find_prompts(record.question))
+        images = list(self._find_images(pair.all_media(), root)) if self._rules.images else []
+        prompts = list(self._find_prompts(text_of(pair.question)))
         pictured = frozenset(item for found in images for item in found.items)
         asked = frozenset(item for found in prompts for item in found.items)
         return _best(self._named([*images, *prompts], pictured & asked))
@@ -145,7 +145,7 @@ class Screen:
         return _remembered(self._known_prompts, prompt, lambda: self._prompts.find(prompt, least))
 
     def _named(self, matches: Iterable[_Found], both: frozenset[int]) -> Iterator[Match]:
-        """Yield what drops a record, for each benchmark, naming an item in ``both`` if there is."""
+        """Yield what drops a pair, for each benchmark, naming an item in ``both`` if there is."""
         for found in matches:
             alone = found.enough and self._rules.drop == "either"
             first: dict[str, int] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from r1reward.core.errors import UserError
 from r1reward.core.media import ImageError, frames, open_image
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 from r1reward.data.decontaminate.images import ImageIndex, pixels_digest
 from r1reward.data.decontaminate.phash import Thumbnail, thumbnail
 from r1reward.data.workers import in_order

@@ -8,11 +8,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from r1reward.core.fields import PreferenceError
 from r1reward.core.media import ImageError
-from r1reward.core.record import Record, RecordError, record_of
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import preference_or_error
 from r1reward.core.rows import Row, RowError, Unit, read_unit
 from r1reward.data.decontaminate.match import Match, Rules, screen_of
-from r1reward.data.validate.repair import shard_row
+from r1reward.data.shard_rows import read_row
 from r1reward.store.files import replacing, write_text
 from r1reward.store.shards import Shard, write_shard
 
@@ -117,8 +119,10 @@ def _kept(
     """Yield the rows to keep; each of the others is written as a line."""
     screen = screen_of(job.index, job.rules)
 
-    def drop(where: str, record: Record | None, reason: str, detail: str, *found: Match) -> None:
-        uid, source = (record.uid, record.source) if record else ("", "")
+    def drop(
+        where: str, preference: Preference | None, reason: str, detail: str, *found: Match
+    ) -> None:
+        uid, source = (preference.uid, preference.source) if preference else ("", "")
         part.dropped[source, reason] += 1
         part.matched.update((match.benchmark, match.reason) for match in found)
         line = {"where": where, "uid": uid, "source": source, "reason": reason, "detail": detail}
@@ -126,20 +130,24 @@ def _kept(
 
     for where, row in _readable(unit):
         part.rows += 1
-        record = record_of(where, row)
-        if isinstance(record, RecordError) or isinstance(row, RowError):
-            drop(where, None, "record", str(record).removeprefix(f"{where}: "))
+        preference = preference_or_error(where, row)
+        try:
+            if isinstance(preference, PreferenceError):
+                raise preference
+            kept = read_row(where, row)[1]
+        except PreferenceError as error:
+            drop(where, None, "record", str(error).removeprefix(f"{where}: "))
             continue
         try:
-            found = screen.matches(record, job.media_root)
+            found = screen.matches(preference, job.media_root)
         except ImageError as error:
-            drop(where, record, "media", f"{error}; it cannot be compared")
+            drop(where, preference, "media", f"{error}; it cannot be compared")
             continue
         if found:
-            drop(where, record, found[0].reason, _detail(found[0]), *found)
+            drop(where, preference, found[0].reason, _detail(found[0]), *found)
         else:
-            part.kept[record.source] += 1
-            yield shard_row(record, row)
+            part.kept[preference.source] += 1
+            yield kept
 
 
 def _readable(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:

@@ -1,15 +1,12 @@
 """What every row of a mix is about: 52 bytes of a row with one image.
 
-A record's uid is here that of the record with its media named by their content, wherever they lie.
+A row's uid is here that of its preference with media named by their content, wherever they lie.
 """
 
-import base64
-import binascii
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -18,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1reward.core.media import ImageError, frames, locate
-from r1reward.core.record import Media, Record, RecordError
-from r1reward.core.rows import Row, RowError, Unit, read_unit
+from r1reward.core.pair import Media
+from r1reward.core.rows import Unit, read_unit
 from r1reward.data.minhash import normalise
+from r1reward.data.shard_rows import read_row
+from r1reward.store.shards import files_in
 
 Array = NDArray[Any]
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# What the first pass keeps of every row, bad ones included. `uid` is that of the record with its
-# media named by their content; `difficulty` is the attempt that was right, or one of those below.
+# What the first pass keeps of every row, bad ones included. `uid` is that of the preference with
+# media named by content; `difficulty` is the attempt that was right, or one of those below.
 ROW = np.dtype(
     [
         ("uid", "u8"), ("unit", "u4"), ("number", "u4"), ("bytes", "u4"), ("source", "u2"),
@@ -76,7 +74,7 @@ class Keys:
 
 
 def scan_unit(unit: Unit, root: Path, embed: bool) -> Keys:
-    """Return the keys of a unit's rows; media are read, since content is what records share."""
+    """Return the keys of a unit's rows; media are read: rows share content, not paths."""
     rows: list[tuple[Any, ...]] = []
     links: list[tuple[int, int, bool]] = []
     sources: dict[str, int] = {}
@@ -84,75 +82,26 @@ def scan_unit(unit: Unit, root: Path, embed: bool) -> Keys:
     for place, (where, raw) in enumerate(read_unit(unit)):
         number, reason = int(where.rpartition(":")[2]), "record"
         try:
-            record, row = read_row(where, raw)
+            preference, row = read_row(where, raw)
             reason = "media"
-            media = [_content(item, root, embed) for item in row["media"]]
-        except (ValueError, OSError) as error:  # of the record, an image, a path
+            media = [_content(item, root, embed) for item in files_in(row)]
+        except (ValueError, OSError) as error:  # of the row, an image, a path
             bad.append((place, reason, str(error).removeprefix(f"{where}: ")))
             rows.append((0, 0, number, 0, 0, 0, UNKNOWN, False, Fate.BAD))
             continue
-        kinds = [item.kind for item in record.media]
-        named = tuple(Media(kind, seen[0]) for kind, seen in zip(kinds, media, strict=True))
-        uid = int(replace(record, media=named).uid, 16)
-        texts = (record.question, *record.responses, row["reasoning"] or "")
+        named = zip(preference.all_media(), media, strict=True)
+        uid = preference.with_media(Media(one.kind, digest) for one, (digest, _) in named).uid
+        texts = (row["question"], *row["responses"], row["reasoning"] or "")
         size = sum(map(len, texts)) + sum(size for _, size in media)
-        source = sources.setdefault(record.source, len(sources))
+        source = sources.setdefault(preference.source, len(sources))
         difficulty = UNKNOWN if row["solved"] is None else row["solved"] and row["attempts"]
         thought = bool(row["reasoning"])
-        rows.append((uid, 0, number, size, source, record.label, difficulty, thought, Fate.KEPT))
-        links.append(
-            (_key(normalise(record.question.replace("<image>", " ")).encode()), place, False)
-        )
+        label = preference.label
+        rows.append((int(uid, 16), 0, number, size, source, label, difficulty, thought, Fate.KEPT))
+        question = normalise(row["question"].replace("<image>", " "))
+        links.append((_key(question.encode()), place, False))
         links += [(int(digest[:16], 16), place, True) for digest, _ in media]
     return Keys(np.array(rows, ROW), np.array(links, LINK), list(sources), bad)
-
-
-def read_row(where: str, raw: Row | RowError) -> tuple[Record, dict[str, Any]]:
-    """Return a record and its row of a shard, with the images that it holds itself.
-
-    Raises:
-        RecordError: when it is none, or its difficulty cannot be read.
-    """
-    if isinstance(raw, RowError):
-        raise RecordError(str(raw))
-    bare, files = _unpacked(raw)  # Record would hold each file as text
-    record = Record.from_row(bare, where=where)
-    media = []
-    for item, file in zip(record.media, files or [None] * len(record.media), strict=True):
-        inline = item.uri.startswith("data:")
-        uri = None if inline else item.uri
-        media.append(
-            {"kind": item.kind, "uri": uri, "bytes": _decoded(item.uri) if inline else file}
-        )
-    return record, record.to_row() | {"media": media} | _annotation(raw)
-
-
-def _unpacked(raw: Row) -> tuple[Row, list[bytes | None]]:
-    items = raw.get("media") if isinstance(raw, Mapping) else None
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        return raw, []
-    found = [item.get("bytes") for item in items]
-    files = [file if isinstance(file, bytes) and file else None for file in found]
-    bare = [
-        {**item, "uri": item.get("uri") or "embedded", "bytes": None} if file else item
-        for item, file in zip(items, files, strict=True)
-    ]
-    return {**raw, "media": bare}, files
-
-
-def _annotation(raw: Row) -> dict[str, Any]:
-    attempts, solved = raw.get("attempts"), raw.get("solved")
-    known = isinstance(attempts, int) and 1 <= attempts <= 127 and isinstance(solved, bool)
-    if not known and not attempts is solved is None:
-        raise RecordError(
-            f"attempts={attempts!r:.40}, solved={solved!r:.40}; give 1 to 127 and true or false, "
-            "or neither"
-        )
-    texts = {name: raw.get(name) for name in ("origin", "reasoning")}
-    for name, text in texts.items():
-        if text is not None and (not isinstance(text, str) or _SURROGATE.search(text)):
-            raise RecordError(f"{name}={text!r:.40}; give a text that UTF-8 can hold")
-    return {"attempts": attempts, "solved": solved, **texts}
 
 
 def _content(item: Mapping[str, Any], root: Path, embed: bool) -> tuple[str, int]:
@@ -176,17 +125,6 @@ def media_file(uri: str, root: Path | str) -> bytes:
     content = Path(locate(uri, root)).read_bytes()
     if not content:
         raise ImageError(f"{uri}: an empty file")
-    return content
-
-
-def _decoded(uri: str) -> bytes:
-    _, _, text = uri.partition("base64,")
-    try:
-        content = base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
-        raise RecordError(f"{uri[:40]}...: not base64 ({error})") from None
-    if not content:
-        raise RecordError(f"{uri[:40]}: a data URI without base64 content")
     return content
 
 

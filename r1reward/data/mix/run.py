@@ -29,7 +29,6 @@ from r1reward.data.mix.keys import (
     fates,
     gathered,
     media_file,
-    read_row,
     scan_unit,
 )
 from r1reward.data.mix.select import (
@@ -42,9 +41,10 @@ from r1reward.data.mix.select import (
     select,
     split,
 )
+from r1reward.data.shard_rows import read_row
 from r1reward.data.workers import in_order
 from r1reward.store.files import holding, replacing, write_text
-from r1reward.store.shards import Shard, write_manifest, write_shard
+from r1reward.store.shards import Shard, files_in, write_manifest, write_shard
 
 Tick = Callable[[str], None]  # is told what is being done
 _T = TypeVar("_T")
@@ -86,15 +86,23 @@ def spool_unit(unit: Unit, root: Path, wanted: Array, turned: Array, path: Path)
             begins[number] = file.tell()
             row = read_row(where, raw)[1]
             if turned[number]:
-                responses, label = row["responses"][::-1], 3 - row["label"]
-                row |= {"responses": responses, "label": label, "reasoning": None}
-            for item in row["media"]:
+                row |= _turned(row) | {"reasoning": None}
+            for item in files_in(row):
                 if item["bytes"] is None:
                     item["path"] = locate(item["uri"], root)
             content = msgspec.msgpack.encode(row)
             file.write(len(content).to_bytes(8) + content)
             number, place = next(places, (0, -1))
     return begins
+
+
+def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that change when its responses change places."""
+    columns = {"responses": row["responses"][::-1], "label": 3 - row["label"]}
+    if row["parts"] is not None:
+        question, first, second = row["parts"]
+        columns["parts"] = [question, second, first]
+    return columns
 
 
 def write_rows(path: Path, spool: Path, places: Array, embed: bool) -> Shard:
@@ -108,7 +116,7 @@ def _spooled(path: Path, begin: int, embed: bool) -> dict[str, Any]:
         file.seek(begin)
         content = file.read(int.from_bytes(file.read(8)))
     row: dict[str, Any] = msgspec.msgpack.decode(content)
-    for item in row["media"]:
+    for item in files_in(row):
         if found := item.pop("path", None):
             item |= {"bytes": _again(found)} if embed else {"uri": found}
     return row

@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from r1reward.core.media import ImageError, locate
-from r1reward.core.record import Record, record_of
+from r1reward.core.pair import Preference
+from r1reward.core.preferences import preference_or_error
 from r1reward.core.rows import RowError, Unit, files_of, read_unit, units
-from r1reward.data.mix.keys import UNKNOWN, difficulty_name, read_row
+from r1reward.data.mix.keys import UNKNOWN, difficulty_name
+from r1reward.data.shard_rows import read_row
 from r1reward.data.validate.rows import language_of
 from r1reward.data.workers import in_order
 from r1reward.pages.thumbnails import Pictures
+from r1reward.store.shards import files_in
 
 Array = NDArray[Any]
 Tick = Callable[[str], None]  # is told what is being done
@@ -121,19 +124,19 @@ def survey_unit(unit: Unit, root: Path, sampling: Sampling) -> Survey:
     shown, told = sampling.below(sampling.records), sampling.below(sampling.languages)
     for where, raw in read_unit(unit):
         try:
-            record, row = read_row(where, raw)
+            preference, row = read_row(where, raw)
         except ValueError as error:
             found.fault("record", [f"{where}: {str(error).removeprefix(f'{where}: ')}"])
             continue
-        lengths = [len(text) for text in record.responses]
-        better = lengths.pop(record.label - 1)
-        source = sources.setdefault(record.source, len(sources))
+        lengths = [len(text) for text in row["responses"]]
+        better = lengths.pop(preference.label - 1)
+        source = sources.setdefault(preference.source, len(sources))
         difficulty = UNKNOWN if row["solved"] is None else row["solved"] and row["attempts"]
-        media = row["media"]
+        media = files_in(row)
         rows.append(
             (
-                *(source, record.label, difficulty, len(media)),
-                *(len(record.question), better, lengths[0]),
+                *(source, preference.label, difficulty, len(media)),
+                *(len(row["question"]), better, lengths[0]),
             )
         )
         for item in media:
@@ -141,24 +144,24 @@ def survey_unit(unit: Unit, root: Path, sampling: Sampling) -> Survey:
                 sizes += _size(item, root)
             except (ImageError, OSError) as error:
                 found.fault("image", [f"{where}: {error}"])
-        place = _hash(sampling.seed, record, media)
+        place = _hash(sampling.seed, row, media)
         if place < told:
-            found.languages[language_of(record.question)] += 1
+            found.languages[language_of(row["question"])] += 1
         if place < shown:
-            full = cast(Record, record_of(where, raw))  # its media hold their files
-            names = [name for item in full.media for name in pictures.names(item)]
+            full = cast(Preference, preference_or_error(where, raw))  # its media hold their files
+            names = [name for item in full.all_media() for name in pictures.names(item)]
             found.cards.append((place, _card(where, full, row, difficulty) | {"images": names}))
     found.rows, found.sizes = np.array(rows, ROW), np.array(sizes, SIZE)
     found.sources, found.images = list(sources), pictures.found
     return found
 
 
-def _hash(seed: int, record: Record, media: list[dict[str, Any]]) -> int:
+def _hash(seed: int, row: Mapping[str, Any], media: list[dict[str, Any]]) -> int:
     shown = [
         hashlib.sha256(item["bytes"]).hexdigest() if item["bytes"] else item["uri"]
         for item in media
     ]
-    said = [seed, record.question, record.responses, record.label, record.source, shown]
+    said = [seed, *(row[name] for name in ("question", "responses", "label", "source")), shown]
     return int.from_bytes(hashlib.sha256(json.dumps(said).encode()).digest()[:8])
 
 
@@ -176,21 +179,24 @@ def _size(item: Mapping[str, Any], root: Path) -> list[tuple[int, int]]:
         raise ImageError(str(error).replace(str(file), str(item["uri"]))) from None
 
 
-def _card(where: str, record: Record, row: Mapping[str, Any], difficulty: int) -> dict[str, Any]:
-    better, worse = len(record.responses[record.label - 1]), len(record.responses[2 - record.label])
+def _card(
+    where: str, preference: Preference, row: Mapping[str, Any], difficulty: int
+) -> dict[str, Any]:
+    responses, label = row["responses"], row["label"]
+    better, worse = len(responses[label - 1]), len(responses[2 - label])
     length = "longer" if better > worse else "shorter" if better < worse else "equal"
     return {
         "where": where.rpartition("/")[2],
-        "uid": record.uid,
+        "uid": preference.uid,
         "origin": row["origin"] or "",
-        "question": record.question,
-        "responses": list(record.responses),
-        "label": record.label,
+        "question": row["question"],
+        "responses": responses,
+        "label": label,
         "reasoning": row["reasoning"] or "",
         "tags": [length],
         "facets": {
-            "source": record.source,
-            "label": f"answer {record.label}",
+            "source": row["source"],
+            "label": f"answer {label}",
             "difficulty": difficulty_name(difficulty),
         },
     }

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from r1reward.core.errors import ConfigError, UserError
-from r1reward.core.media import ImageError, decoded, locate
-from r1reward.core.record import RecordError, image_uri
+from r1reward.core.fields import PreferenceError, image_field
+from r1reward.core.media import ImageError, decode_uri, locate
+from r1reward.core.pair import Media, Preference
 from r1reward.core.rows import Row
 
 Pairing = Literal["all", "best_worst"]
@@ -35,33 +36,33 @@ class SourceError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """An image, or the folder of a video's frames: a path of its publisher, or the file itself."""
-
-    kind: Literal["image", "video"]
-    path: str | None
-    content: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """A question and the better and the worse answer.
+class Published:
+    """A preference as its publisher has it.
 
     Attributes:
-        question: as it was asked.
-        chosen: the better answer.
-        rejected: the worse answer.
-        media: what the question is about, in order.
-        source: the data set, or the part of it, that metrics are grouped by.
+        preference: the better response first, so ``label`` is 1: conversion draws the order. An
+            image is a path of its publisher, or, where the set carries the files themselves, a
+            data URI; the name of such a file is not kept. A video is the folder of its frames.
         origin: its publisher's id; empty where there is none.
     """
 
-    question: str
-    chosen: str
-    rejected: str
-    media: tuple[Attachment, ...]
-    source: str
+    preference: Preference
     origin: str
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        question: str,
+        chosen: str,
+        rejected: str,
+        media: tuple[Media, ...],
+        source: str,
+        origin: str,
+    ) -> "Published":
+        """Return the preference for ``chosen``."""
+        responses = (chosen, rejected)
+        return cls(Preference(question, responses, media, label=1, source=source), origin)
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ class Source(ABC):
     example: ClassVar[Row]
 
     @abstractmethod
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the preferences of a row, and what is wrong with parts of it.
 
         Raises:
             SourceError: when the row has none.
         """
 
-    def read(self, row: Any) -> Iterator[Preference | SourceError]:
+    def read(self, row: Any) -> Iterator[Published | SourceError]:
         """Yield the preferences of what ought to be a row.
 
         Raises:
@@ -166,7 +167,7 @@ def identifier(row: Row, field: str) -> str:
     return "" if value is None else str(value)
 
 
-def attachments(value: Any) -> tuple[Attachment, ...]:
+def images(value: Any) -> tuple[Media, ...]:
     """Return the images of a field, in any of the forms that published sets have.
 
     Args:
@@ -179,21 +180,20 @@ def attachments(value: Any) -> tuple[Attachment, ...]:
     if value is None or value == "":
         return ()
     if isinstance(value, list | tuple):
-        return tuple(one for item in value for one in attachments(item))
+        return tuple(one for item in value for one in images(item))
+    if isinstance(value, Mapping):
+        content = value.get("bytes")
+        value = content if isinstance(content, bytes) else value.get("path") or value
     if isinstance(value, bytes):
-        return (Attachment("image", None, value),)
-    if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
-        return (Attachment("image", value.get("path"), value["bytes"]),)
-    if isinstance(value, Mapping) and value.get("path"):
-        value = value["path"]
+        return (Media.embedded(value),)
     if not isinstance(value, str):
         raise SourceError("media", f"an image is {show(value)}; expected a path or the file itself")
     try:
-        uri = image_uri(value)
+        uri = image_field("image", value)
         if not uri.startswith("data:"):
-            return (Attachment("image", uri, None),)
-        return (Attachment("image", None, decoded(locate(uri, None)).getvalue()),)
-    except (RecordError, ImageError) as error:
+            return (Media("image", uri),)
+        return (Media.embedded(decode_uri(locate(uri, None))),)
+    except (PreferenceError, ImageError) as error:
         raise SourceError("media", str(error)) from None
 
 

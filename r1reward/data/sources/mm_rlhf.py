@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from r1reward.core.errors import ConfigError
+from r1reward.core.pair import Media
 from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
-    Attachment,
-    Preference,
+    Published,
     RankedSource,
     SourceError,
     identifier,
@@ -59,18 +59,20 @@ class MMRLHF(RankedSource):
                 f"source.subsets: {', '.join(sorted(unknown))} is none of {', '.join(_SUBSETS)}"
             )
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the pair, or the pairs of the ranked answers, of the row."""
         pair = row.get("chosen") is not None
         self.require(row, _PAIR if pair else _RANKING)
         media, origin = _media(row), identifier(row, "id")
-        subset = _subset(str(media.path))
+        subset = _subset(media.uri)
         if subset not in self.subsets:
-            raise SourceError("subset", f"{media.path}: of {subset}, not asked for")
-        question, source = text(row, "prompt" if pair else "question"), f"{self.name}_{subset}"
+            raise SourceError("subset", f"{media.uri}: of {subset}, not asked for")
+        question = text(row, "prompt" if pair else "question")
+        shared: dict[str, Any] = {"question": question, "media": (media,)}
+        shared["source"] = f"{self.name}_{subset}"
         if pair:
             chosen, rejected = text(row, "chosen"), text(row, "rejected")
-            yield Preference(question, chosen, rejected, (media,), source, origin)
+            yield Published.of(chosen=chosen, rejected=rejected, origin=origin, **shared)
             return
         scores, answers = dict[int, float](), dict[int, str]()
         for position, (answer, rank) in enumerate(_ranking(row)):
@@ -82,7 +84,7 @@ class MMRLHF(RankedSource):
         for better, worse in ranked(scores, self.pairs):
             chosen, rejected = answers[better], answers[worse]
             place = f"{origin}:{better}>{worse}" if origin else ""
-            yield Preference(question, chosen, rejected, (media,), source, place)
+            yield Published.of(chosen=chosen, rejected=rejected, origin=place, **shared)
 
 
 def _ranking(row: Row) -> Iterator[tuple[Any, Any]]:
@@ -96,10 +98,10 @@ def _ranking(row: Row) -> Iterator[tuple[Any, Any]]:
     return zip(answers, ranks, strict=True)
 
 
-def _media(row: Row) -> Attachment:
+def _media(row: Row) -> Media:
     for kind in ("image", "video"):
         if isinstance(path := row.get(kind), str) and path:
-            return Attachment("image" if kind == "image" else "video", path, None)
+            return Media("image" if kind == "image" else "video", path)
     raise SourceError("media", "neither image nor video; one of them holds a path")
 
 

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
-    Preference,
+    Published,
     Source,
     SourceError,
-    attachments,
     identifier,
+    images,
     show,
     text,
     without_placeholder,
@@ -47,18 +47,18 @@ class POVID(Source):
         ],
     }
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the one preference of the row."""
         question, chosen = _turn(row, "conversations")
         other, rejected = _turn(row, "rejected_conversations")
         if question != other:
             raise SourceError("turns", f"two questions: {show(question)} and {show(other)}")
         image = row["image"]
-        yield Preference(
+        yield Published.of(
             question=without_placeholder(question),
             chosen=chosen,
             rejected=rejected,
-            media=attachments(image.removeprefix(self.prefix) if isinstance(image, str) else image),
+            media=images(image.removeprefix(self.prefix) if isinstance(image, str) else image),
             source=self.name,
             origin=identifier(row, "id"),
         )

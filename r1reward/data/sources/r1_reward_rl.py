@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from r1reward.core.record import Record, RecordError
+from r1reward.core.fields import PreferenceError
+from r1reward.core.released import parse_released
 from r1reward.core.rows import Row
-from r1reward.data.sources.base import Preference, Source, SourceError, attachments, identifier
+from r1reward.data.sources.base import Published, Source, SourceError, identifier, images
 
 _EXAMPLE_PROMPT = """#### [Question]:
 How many dogs are there?
@@ -27,8 +28,8 @@ class R1RewardRL(Source):
     """17,261 rows in 6 parquet shards.
 
     ``message`` is a chat that shows both responses, ``answer`` names the better one, ``image`` is
-    a path, a data URI or base64; :meth:`.Record.from_row` reads it. Fields as on
-    its card; the bytes of ``image`` could not be seen offline.
+    a path, a data URI or base64; :func:`r1reward.core.released.parse_released`
+    reads it. Fields as on its card; the bytes of ``image`` could not be seen offline.
     """
 
     name: ClassVar[str] = "r1_reward_rl"
@@ -43,17 +44,13 @@ class R1RewardRL(Source):
         "image": "dogs.jpg",
     }
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the one preference of the row; its order is decided anew."""
         try:
-            record = Record.from_row(row, where=self.name)
-        except RecordError as error:
+            found = parse_released(row)
+        except PreferenceError as error:
             raise SourceError("text", str(error)) from None
-        yield Preference(
-            question=record.question,
-            chosen=record.responses[record.label - 1],
-            rejected=record.responses[2 - record.label],
-            media=attachments([media.uri for media in record.media]),
-            source=self.name,
-            origin=identifier(row, "id"),
-        )
+        better_first = found if found.label == 1 else found.swapped()
+        media = images([one.uri for one in found.media])
+        preference = replace(better_first, media=media, source=self.name)
+        yield Published(preference, identifier(row, "id"))

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
-    Preference,
+    Published,
     Source,
     SourceError,
-    attachments,
     identifier,
+    images,
     text,
 )
 
@@ -34,13 +34,13 @@ class RLAIFV(Source):
         "idx": "4",
     }
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the one preference of the row."""
-        yield Preference(
+        yield Published.of(
             question=text(row, "question"),
             chosen=text(row, "chosen"),
             rejected=text(row, "rejected"),
-            media=attachments(row["image"]),
+            media=images(row["image"]),
             source=self.name,
             origin=identifier(row, "idx"),
         )

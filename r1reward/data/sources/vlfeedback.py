@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
-    Preference,
+    Published,
     RankedSource,
     SourceError,
-    attachments,
+    images,
     number,
     ranked,
     show,
@@ -56,7 +56,7 @@ class VLFeedback(RankedSource):
         ],
     }
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the pairs of the row's answers, and the answers that are in none."""
         question, scores, answers = text(row, "prompt"), dict[int, float](), dict[int, str]()
         for position, completion in enumerate(_completions(row["completions"])):
@@ -65,9 +65,9 @@ class VLFeedback(RankedSource):
                 scores[position] = _score(completion["annotations"])
             except SourceError as error:
                 yield SourceError(error.reason, f"completion {position}: {error}")
-        media = attachments(row.get("image") or f"{row['id']}.jpg")
+        media = images(row.get("image") or f"{row['id']}.jpg")
         for better, worse in ranked(scores, self.pairs):
-            yield Preference(
+            yield Published.of(
                 question=question,
                 chosen=answers[better],
                 rejected=answers[worse],

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from r1reward.core.rows import Row
 from r1reward.data.sources.base import (
-    Preference,
+    Published,
     Source,
     SourceError,
-    attachments,
     identifier,
+    images,
     show,
     text,
     without_placeholder,
@@ -57,7 +57,7 @@ class WildVisionBattle(Source):
         "image": {"bytes": b"\xff\xd8\xff\xe0", "path": None},
     }
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         """Yield the one preference of the row."""
         winner = row["winner"]
         if winner in _TIES:
@@ -70,11 +70,11 @@ class WildVisionBattle(Source):
         other, rejected = _turn(row, worse)
         if question != other:
             raise SourceError("turns", f"two questions: {show(question)} and {show(other)}")
-        yield Preference(
+        yield Published.of(
             question=without_placeholder(question),
             chosen=chosen,
             rejected=rejected,
-            media=attachments(row["image"]),
+            media=images(row["image"]),
             source=self.name,
             origin=identifier(row, "question_id"),
         )

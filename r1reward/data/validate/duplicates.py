@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r1reward.core.record import Record
+from r1reward.core.pair import Pair, text_of
 from r1reward.data.media_facts import Picture
 from r1reward.data.minhash import PERMUTATIONS, signature
 
@@ -30,14 +30,14 @@ class Twin:
     similarity: float
 
 
-def record_signature(record: Record, pictures: Sequence[Picture]) -> NDArray[np.uint32]:
-    """Return the MinHash of a record's texts; other media make it another signature.
+def pair_signature(pair: Pair, pictures: Sequence[Picture]) -> NDArray[np.uint32]:
+    """Return the MinHash of a pair's texts; other media make it another signature.
 
     The order of the responses does not matter: a pair and the same pair turned round are alike.
     """
     shown = b"".join(picture.digest for picture in pictures)
     salt = int.from_bytes(hashlib.blake2b(shown, digest_size=4).digest())
-    texts = (record.question, *record.responses)
+    texts = map(text_of, (pair.question, *pair.responses))
     lowest: NDArray[np.uint32] = np.minimum.reduce([signature(text, salt) for text in texts])
     return lowest
 

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from r1reward.core.record import Media, Record
 from r1reward.core.rows import Row, RowError, Unit, read_unit
+from r1reward.data.shard_rows import read_row
 from r1reward.data.validate.findings import Finding
 from r1reward.data.validate.run import Part, ValidationError
 from r1reward.data.workers import in_order
@@ -145,26 +145,9 @@ def _good_rows(unit: Unit, bad: Bad, written: Written) -> Iterator[Mapping[str, 
         elif isinstance(row, RowError):  # it was not there before
             raise ValidationError(f"{row}: the file changes meanwhile; check it again")
         else:
-            record = Record.from_row(row, where=where)
-            written.sources[record.source] += 1
-            yield shard_row(record, row)
-
-
-def shard_row(record: Record, row: Row) -> dict[str, Any]:
-    """Return a row of a shard; an image that lies in the row goes into it as a file."""
-    released = "message" in row or not row.get("media")
-    given = [{}] * len(record.media) if released else row["media"]
-    media = [_medium(*pair) for pair in zip(record.media, given, strict=True)]
-    kept = {name: row.get(name) for name in ("origin", "attempts", "solved", "reasoning")}
-    return record.to_row() | {"media": media} | kept
-
-
-def _medium(item: Media, given: Mapping[str, Any]) -> dict[str, Any]:
-    if not item.uri.startswith("data:"):
-        return {"kind": item.kind, "uri": item.uri, "bytes": None}
-    name = given.get("uri") if given.get("bytes") else None
-    content = base64.b64decode(item.uri.partition("base64,")[2])
-    return {"kind": item.kind, "uri": name, "bytes": content}
+            preference, kept = read_row(where, row)
+            written.sources[preference.source] += 1
+            yield kept
 
 
 def _readable(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:

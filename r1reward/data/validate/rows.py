@@ -1,7 +1,6 @@
-"""Checks of the rows of a data set, one by one; those of all rows together are in validation.py."""
+"""Checks of the rows of a data set, one by one; those of all rows together are in run.py."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from r1reward.core.fields import PreferenceError
 from r1reward.core.media import ImageError
-from r1reward.core.record import Record, RecordError, record_of
+from r1reward.core.pair import Pair, same, text_of
+from r1reward.core.preferences import preference_or_error
 from r1reward.core.rows import Row, RowError, Unit, read_unit
 from r1reward.data.media_facts import Picture, examine
 from r1reward.data.minhash import PERMUTATIONS
 from r1reward.data.prompt_length import LengthError, PromptLength
-from r1reward.data.validate.duplicates import record_signature
+from r1reward.data.validate.duplicates import pair_signature
 from r1reward.data.validate.findings import Finding
 
 UNDETERMINED = "und"  # ISO 639-2, of a text too short to tell
@@ -28,7 +29,7 @@ _CONTROL = re.compile(
     r"<\|(?:im_start|im_end|endoftext|(?:object_ref|box|quad|vision)_(?:start|end)"
     r"|(?:vision|image|video|fim)_pad|fim_(?:prefix|middle|suffix)|repo_name|file_sep)\|>"
 )
-# How the messages of r1reward.core.record begin.
+# How the messages of r1reward.core.preferences begin.
 _FIELDS = {
     "label": re.compile("label=|answer="),
     "answers": re.compile(r"responses|\[Response|message has|message shows"),
@@ -136,36 +137,36 @@ class _Rows:
         """Return what is wrong with a row; what is right goes into the report."""
         if problems := [*embedded(row)]:
             return [Finding(where, *problem) for problem in problems]
-        record = record_of(where, row)
-        if isinstance(record, RecordError):
-            detail = str(record).removeprefix(f"{where}: ")
+        preference = preference_or_error(where, row)
+        if isinstance(preference, PreferenceError):
+            detail = str(preference).removeprefix(f"{where}: ")
             kind = "unreadable" if isinstance(row, RowError) else field_of(detail)
             return [Finding(where, kind, _advised(detail, "repair it, or drop the row"))]
-        report.labels[record.source, record.label] += 1
-        pictures, problems = media(record, self._root)
-        controls = [*control(record)]
-        problems = [*annotation(row), *answers(record), *controls, *problems]
+        report.labels[preference.source, preference.label] += 1
+        pictures, problems = media(preference, self._root)
+        controls = [*control(preference)]
+        problems = [*annotation(row), *answers(preference), *controls, *problems]
         if self._length is not None and pictures is not None and not controls:
-            problems += self._fits(record, pictures, self._length)
-        spoken = language_of(record.question)
+            problems += self._fits(preference, pictures, self._length)
+        spoken = language_of(text_of(preference.question))
         report.languages[spoken] += 1
         problems += language(spoken, self._rules.languages)
-        findings = [Finding(where, *problem, record.uid) for problem in problems]
+        findings = [Finding(where, *problem, preference.uid) for problem in problems]
         self.numbers.append(int(where.rpartition(":")[2]))
-        self.uids.append(int(record.uid, 16))
+        self.uids.append(int(preference.uid, 16))
         if pictures is not None:
             report.media += len(pictures)
             if self._rules.near and not any(finding.is_error for finding in findings):
                 self.alike.append(len(self.numbers) - 1)
-                self.signatures.append(record_signature(record, pictures))
+                self.signatures.append(pair_signature(preference, pictures))
         return findings
 
     def _fits(
-        self, record: Record, pictures: Sequence[Picture], length: PromptLength
+        self, pair: Pair, pictures: Sequence[Picture], length: PromptLength
     ) -> Iterator[Problem]:
         limit = self._rules.max_tokens
         try:
-            tokens = length.count(record, pictures)
+            tokens = length.count(pair, pictures)
         except LengthError as error:
             yield "media", str(error)
             return
@@ -203,17 +204,16 @@ def annotation(row: Any) -> Iterator[Problem]:
             yield "schema", f"{name}={row[name]!r:.40}; give a text, or leave it out"
 
 
-def answers(record: Record) -> Iterator[Problem]:
+def answers(pair: Pair) -> Iterator[Problem]:
     """Check that there is something to prefer: other words, not other code points for the same."""
-    first, second = (unicodedata.normalize("NFC", text.strip()) for text in record.responses)
-    if first == second:
+    if same(*pair.responses):
         yield "answers", "both responses are the same; drop the row, there is nothing to prefer"
 
 
-def media(record: Record, root: str) -> tuple[list[Picture] | None, list[Problem]]:
+def media(pair: Pair, root: str) -> tuple[list[Picture] | None, list[Problem]]:
     """Decode the media; return them, or None when one cannot be used, and what is to be said."""
     pictures, problems, usable = [], list[Problem](), True
-    for item in record.media:
+    for item in pair.all_media():
         try:
             picture = examine(item, root)
         except ImageError as error:
@@ -229,13 +229,13 @@ def _advised(message: str, advice: str) -> str:
     return message if ";" in message else f"{message}; {advice}"
 
 
-def control(record: Record) -> Iterator[Problem]:
+def control(pair: Pair) -> Iterator[Problem]:
     """Check that no text ends a turn or stands for an image: tokenizers take such words for that.
 
     The processor fails on a placeholder too many.
     """
-    texts = (record.question, *record.responses)
-    found = {token: None for text in texts for token in _CONTROL.findall(text)}
+    contents = (pair.question, *pair.responses)
+    found = {token: None for one in contents for token in _CONTROL.findall(text_of(one))}
     if found:
         yield "control", f"a text holds {', '.join(found)}; take it out"
 

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from support.annotate import DRAWN, PHOTOS, PROSE, record, says, table, write
 
 from r1reward.config.compose import CONF, register_resolvers
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.data.annotate.attempts import Annotation, Preset, PresetError
 from r1reward.judge.base import Answer, Blind, Fault, Judge, TooManyFaultsError
 from r1reward.judge.build import build_judge
@@ -37,9 +37,9 @@ class Scripted(Blind):
 
     async def judge(self, call, votes):
         [vote] = votes
-        step = call.item.record.question.split()[0][vote]
-        label = call.item.record.label
-        self.asked[call.item.record.question, vote] += 1
+        step = call.item.question.split()[0][vote]
+        label = call.item.label
+        self.asked[call.item.question, vote] += 1
         self.seeds.append(self.protocol.seed)
         await asyncio.sleep(0)
         texts = {"r": says(label), "w": says(3 - label), "u": PROSE, "h": says(label, "\ud800")}
@@ -156,7 +156,7 @@ def test_half_a_character_becomes_a_whole_one(tmp_path) -> None:
 
 
 def test_embedded_media_stay_bytes(tmp_path) -> None:
-    path = next(read_records(PHOTOS / "test.jsonl")).media[0].uri
+    path = next(read_preferences(PHOTOS / "test.jsonl")).media[0].uri
     shown = [
         {"kind": "image", "uri": "a.webp", "bytes": (PHOTOS / path).read_bytes()},
         {"kind": "image", "uri": path, "bytes": None},
@@ -171,7 +171,7 @@ def test_embedded_media_stay_bytes(tmp_path) -> None:
     [row] = table(tmp_path / "out")
     assert row["media"] == shown
     assert (row["origin"], row["attempts"]) == ("row 7", 1)
-    [before], [after] = (list(read_records(tmp_path / name)) for name in ("in", "out"))
+    [before], [after] = (list(read_preferences(tmp_path / name)) for name in ("in", "out"))
     assert before == after
 
 

@@ -18,7 +18,7 @@ from support.annotate import (
 )
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.data.annotate import folder as annotated
 from r1reward.store.shards import write_shard
@@ -118,7 +118,7 @@ def test_the_tiny_model_annotates_photos(command, tmp_path) -> None:
     source, out = PHOTOS / "validation.jsonl", tmp_path / "out"
     where = [f"input={source}", f"out={out}", "limit=20", "judge=hf", "judge.batch_size=20"]
     printed = command(*where, "preset.max_tokens=48", "max_failures=0")
-    rows, records = table(out), list(read_records(source))[:20]
+    rows, records = table(out), list(read_preferences(source))[:20]
     assert [row["question"] for row in rows] == [one.question for one in records]
     for row, one in zip(rows, records, strict=True):
         assert row["media"][0] == {"kind": "image", "uri": one.media[0].uri, "bytes": None}

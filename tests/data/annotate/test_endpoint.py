@@ -19,7 +19,7 @@ from support.annotate import (
     write,
 )
 
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 
 PLAN = {
     "easy": [RIGHT],
@@ -74,7 +74,7 @@ def test_an_endpoint_with_good_and_bad_days(serve, command, tmp_path) -> None:
     assert any(line.endswith("; 1,500 tokens read, 150 written, $0.06") for line in lines)
     assert manifest(out)["annotation"]["usage"]["cost"] == pytest.approx(0.06)
     report = [json.loads(line) for line in (out / "report.jsonl").read_text().splitlines()]
-    uids = {one.question: one.uid for one in read_records(source)}
+    uids = {one.question: one.uid for one in read_preferences(source)}
     assert {(row["where"], row["uid"], row["reason"]) for row in report} == {
         (f"{source}:8", uids["refused"], "refused"),
         (f"{source}:9", uids["refused later"], "refused"),

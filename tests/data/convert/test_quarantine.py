@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.convert import job, pair, quarantined, run, write
 
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.data.convert.run import ConvertError
 from r1reward.store.shards import read_manifest
 
@@ -72,7 +72,7 @@ def test_a_half_written_file_is_quarantined_and_the_others_go_through(tmp_path):
     assert "not a readable parquet file" in first["detail"]
     names = sorted(path.name for path in (tmp_path / "out").glob("*.parquet"))
     assert names == [f"part-0000{n}.parquet" for n in (0, 2, 3, 4, 5)], "unit 1 gave nothing"
-    assert len(list(read_records(tmp_path / "out"))) == 50
+    assert len(list(read_preferences(tmp_path / "out"))) == 50
 
 
 def test_nothing_to_convert_is_said(tmp_path):

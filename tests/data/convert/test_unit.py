@@ -9,7 +9,7 @@ import os
 import pytest
 from support.convert import IMAGES, PHOTOS, job, pair, quarantined, rows_of, run, write
 
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.data.convert.run import ConvertError
 from r1reward.data.convert.unit import Job, order
 from r1reward.data.sources.mm_rlhf import MMRLHF
@@ -30,7 +30,7 @@ def test_labels_are_those_of_the_rule_and_halve(tmp_path):
     pairs = [pair(n, question=f"Größe {n} «?»") for n in range(2000)]
     write(tmp_path / "in" / "a.jsonl", pairs)
     run(tmp_path / "out", job(tmp_path / "in", seed=7), shard_rows=4096)
-    found = list(read_records(tmp_path / "out"))
+    found = list(read_preferences(tmp_path / "out"))
     assert len(found) == 2000
     for record, row in zip(found, pairs, strict=True):
         label = label_by_hand(7, row["question"], row["chosen"], row["rejected"])
@@ -87,7 +87,8 @@ def test_every_ranked_pair_of_a_row_is_a_record(tmp_path):
     source = VLFeedback(str(tmp_path / "in"), ["a.jsonl"], str(tmp_path / "in"), "all")
     done = run(tmp_path / "out", Job(source, "path", 0))
     better = {
-        (r.responses[r.label - 1], r.responses[2 - r.label]) for r in read_records(tmp_path / "out")
+        (r.responses[r.label - 1], r.responses[2 - r.label])
+        for r in read_preferences(tmp_path / "out")
     }
     assert better == {("b", "a"), ("c", "a"), ("c", "b")}
     assert (done.total.rows, done.total.records) == (3, 3)
@@ -109,7 +110,7 @@ def test_embedded_files_are_copied_byte_by_byte(tmp_path):
     for number, row in enumerate(rows_of(tmp_path / "out")):
         path = PHOTOS / "images" / IMAGES[number]
         assert row["media"][0]["bytes"] == path.read_bytes()
-    first = next(iter(read_records(tmp_path / "out")))
+    first = next(iter(read_preferences(tmp_path / "out")))
     encoded = base64.b64encode((PHOTOS / "images" / IMAGES[0]).read_bytes()).decode()
     assert first.media[0].uri == f"data:image;base64,{encoded}"
 

@@ -11,7 +11,7 @@ import pytest
 from support.decontaminate import PHOTOS, SPLITS, lines, write_lines
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import Record, read_records
+from r1reward.core.preferences import parse_preference, read_preferences
 
 
 def test_planted_images_are_dropped_and_the_rest_stays(run, training, tmp_path):
@@ -24,7 +24,7 @@ def test_planted_images_are_dropped_and_the_rest_stays(run, training, tmp_path):
     assert {uri_of[line["where"]]: line["reason"] for line in dropped} == planted
     for line in dropped:
         row = rows[int(line["where"].rpartition(":")[2]) - 1]
-        assert line["uid"] == Record.from_row(row, where="").uid
+        assert line["uid"] == parse_preference(row, where="").uid
         match = line["matches"][0]
         assert (match["benchmark"], match["reason"]) == ("photos", line["reason"])
         held_out = SPLITS["test"][match["index"]]["media"][0]["uri"]
@@ -33,7 +33,7 @@ def test_planted_images_are_dropped_and_the_rest_stays(run, training, tmp_path):
     kept = [row for row in rows if row["media"][0]["uri"] not in planted]
     written = pq.read_table(next((tmp_path / "out").glob("*.parquet"))).to_pylist()
     assert [row["origin"] for row in written] == [row["origin"] for row in kept]
-    assert list(read_records(tmp_path / "out")) == [Record.from_row(r, where="") for r in kept]
+    assert list(read_preferences(tmp_path / "out")) == [parse_preference(r, where="") for r in kept]
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["rows"], manifest["sources"]) == (48, {"photos": 40})
     assert manifest["dropped"] == [["photos", "exact_image", 2], ["photos", "near_image", 6]]

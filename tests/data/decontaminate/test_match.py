@@ -7,7 +7,7 @@ from PIL import Image
 from support.decontaminate import LONG, PHOTOS, RULES, STOCK, record
 
 from r1reward.core.media import ImageError
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 from r1reward.data.decontaminate.match import Rules, Screen
 from r1reward.data.decontaminate.references import (
     Reference,

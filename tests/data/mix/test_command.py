@@ -7,7 +7,7 @@ import pytest
 from support.mix import composed
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.data.mix.select import MixError
 from r1reward.tools.mix import inputs_of, settings_of
 
@@ -76,7 +76,9 @@ def test_the_command(tmp_path):
     run += ["stock_questions=10", "workers=2"]
     done = subprocess.run(run, capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 0, done.stderr
-    sizes = [len(list(read_records(tmp_path / "out" / part))) for part in ("train", "validation")]
+    sizes = [
+        len(list(read_preferences(tmp_path / "out" / part))) for part in ("train", "validation")
+    ]
     assert sum(sizes) == 1252
     assert f"│ all    │ 1,252 │ {sizes[0]:>5,} │ {sizes[1]:>10} │" in done.stdout
     assert "1,252 rows in, 1,252 out" in done.stdout

@@ -9,7 +9,7 @@ import pytest
 from support.mix import HALVES, questions, row, shards, solved, tangled, unsolved
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.core.rows import RowError
 from r1reward.data.mix.select import MixError, Selection
 from r1reward.store.shards import read_manifest
@@ -142,7 +142,7 @@ def test_what_a_part_holds(made, tmp_path):
     [item] = made(path, out=tmp_path / "out")[0]["train"]
     given["media"][0]["bytes"] = photo.read_bytes()
     assert item == given
-    [record] = read_records(tmp_path / "out" / "train")
+    [record] = read_preferences(tmp_path / "out" / "train")
     assert base64.b64decode(record.media[0].uri.partition(",")[2]) == photo.read_bytes()
     manifest = read_manifest(tmp_path / "out" / "train")
     assert manifest["command"] == "the command"

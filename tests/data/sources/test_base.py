@@ -4,7 +4,8 @@ import pytest
 from support.sources import BASE64, JPEG, build
 
 from r1reward.core.errors import ConfigError
-from r1reward.data.sources.base import Attachment, SourceError, attachments, ranked
+from r1reward.core.pair import Media
+from r1reward.data.sources.base import SourceError, images, ranked
 
 
 @pytest.mark.parametrize(
@@ -13,20 +14,20 @@ from r1reward.data.sources.base import Attachment, SourceError, attachments, ran
         (None, []),
         ("", []),
         ([], []),
-        ("a/b.jpg", [("a/b.jpg", None)]),
-        ("/9j/photos/cat.jpg", [("/9j/photos/cat.jpg", None)]),
-        (["a.jpg", "b.jpg"], [("a.jpg", None), ("b.jpg", None)]),
-        (JPEG, [(None, JPEG)]),
-        ({"bytes": JPEG, "path": None}, [(None, JPEG)]),
-        ({"bytes": JPEG, "path": "x.jpg"}, [("x.jpg", JPEG)]),
-        ({"bytes": None, "path": "x.jpg"}, [("x.jpg", None)]),
-        (BASE64, [(None, JPEG)]),
-        (f"\n{BASE64[:50]}\r\n {BASE64[50:]}\n".lstrip(), [(None, JPEG)]),
-        (f"data:image/jpeg;base64,{BASE64[:9]} \n{BASE64[9:]}", [(None, JPEG)]),
+        ("a/b.jpg", [Media("image", "a/b.jpg")]),
+        ("/9j/photos/cat.jpg", [Media("image", "/9j/photos/cat.jpg")]),
+        (["a.jpg", "b.jpg"], [Media("image", "a.jpg"), Media("image", "b.jpg")]),
+        (JPEG, [Media.embedded(JPEG)]),
+        ({"bytes": JPEG, "path": None}, [Media.embedded(JPEG)]),
+        ({"bytes": JPEG, "path": "x.jpg"}, [Media.embedded(JPEG)]),
+        ({"bytes": None, "path": "x.jpg"}, [Media("image", "x.jpg")]),
+        (BASE64, [Media.embedded(JPEG)]),
+        (f"\n{BASE64[:50]}\r\n {BASE64[50:]}\n".lstrip(), [Media.embedded(JPEG)]),
+        (f"data:image/jpeg;base64,{BASE64[:9]} \n{BASE64[9:]}", [Media.embedded(JPEG)]),
     ],
 )
 def test_an_image_is_a_path_or_the_file_itself(value, expected):
-    assert attachments(value) == tuple(Attachment("image", *one) for one in expected)
+    assert images(value) == tuple(expected)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_an_image_is_a_path_or_the_file_itself(value, expected):
 )
 def test_what_is_no_image_is_refused(value):
     with pytest.raises(SourceError) as raised:
-        attachments(value)
+        images(value)
     assert raised.value.reason == "media"
 
 

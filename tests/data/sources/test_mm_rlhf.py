@@ -1,10 +1,10 @@
 """Rows of MM-RLHF."""
 
 import pytest
-from support.sources import build, read, refused
+from support.sources import build, published, read, refused
 
 from r1reward.core.errors import ConfigError
-from r1reward.data.sources.base import Attachment, Preference
+from r1reward.core.pair import Media
 
 RANKED = {
     "id": "31",
@@ -21,7 +21,7 @@ RANKED = {
 
 def test_mm_rlhf_rankings_become_all_pairs_by_default():
     found = read("mm_rlhf", RANKED)
-    assert {(one.chosen, one.rejected) for one in found} == {
+    assert {one.preference.responses for one in found} == {
         ("best", "second"),
         ("best", "also second"),
         ("best", "last"),
@@ -29,26 +29,26 @@ def test_mm_rlhf_rankings_become_all_pairs_by_default():
         ("also second", "last"),
     }
     assert len(found) == 5
-    assert {one.source for one in found} == {"mm_rlhf_long"}
+    assert {one.preference.source for one in found} == {"mm_rlhf_long"}
     assert {one.origin for one in found} >= {"31:1>0", "31:2>3"}
-    assert all(one.media == (Attachment("image", "long/31.png", None),) for one in found)
+    assert all(one.preference.media == (Media("image", "long/31.png"),) for one in found)
     [extreme] = read("mm_rlhf", RANKED, pairs="best_worst")
-    assert (extreme.chosen, extreme.rejected) == ("best", "last")
+    assert extreme.preference.responses == ("best", "last")
 
 
 def test_mm_rlhf_pairs():
     row = {"prompt": "Where?", "chosen": "Here.", "rejected": "There.", "image": "./mcq/1.png"}
     [found] = read("mm_rlhf", row)
-    image = (Attachment("image", "./mcq/1.png", None),)
-    assert found == Preference("Where?", "Here.", "There.", image, "mm_rlhf_mcq", "")
+    image = (Media("image", "./mcq/1.png"),)
+    assert found == published("Where?", "Here.", "There.", image, "mm_rlhf_mcq", "")
 
 
 def test_mm_rlhf_takes_the_subsets_it_is_asked_for():
     clip = RANKED | {"image": None, "video": "video/clip"}
     assert refused("mm_rlhf", clip) == ("subset", "video/clip: of video, not asked for")
     found = read("mm_rlhf", clip, subsets=["video"])
-    assert found[0].media == (Attachment("video", "video/clip", None),)
-    assert found[0].source == "mm_rlhf_video"
+    assert found[0].preference.media == (Media("video", "video/clip"),)
+    assert found[0].preference.source == "mm_rlhf_video"
     assert refused("mm_rlhf", RANKED, subsets=["video"])[0] == "subset"
     assert refused("mm_rlhf", RANKED | {"image": "elsewhere/1.png"})[0] == "subset"
     with pytest.raises(ConfigError, match="films is none of long"):
@@ -73,4 +73,4 @@ def test_rankings_that_say_nothing_are_dropped_by_reason(fields, reason):
 def test_an_answer_without_rank_is_named_and_in_no_pair():
     *errors, pair = read("mm_rlhf", RANKED | {"final_ranking": [None, 1, "x", 2]})
     assert [one.reason for one in errors] == ["score", "score"]
-    assert (pair.chosen, pair.rejected) == ("best", "last")
+    assert pair.preference.responses == ("best", "last")

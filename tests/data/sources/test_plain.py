@@ -1,18 +1,18 @@
 """Your own pairs."""
 
 import pytest
-from support.sources import read, refused
+from support.sources import published, read, refused
 
-from r1reward.data.sources.base import Attachment, Preference
+from r1reward.core.pair import Media
 
 PLAIN = {"question": "Where?", "chosen": "Here.", "rejected": "There.", "image": "a.jpg"}
 
 
 def test_plain_pairs():
-    image = (Attachment("image", "a.jpg", None),)
-    assert read("plain", PLAIN) == [Preference("Where?", "Here.", "There.", image, "plain", "")]
+    image = (Media("image", "a.jpg"),)
+    assert read("plain", PLAIN) == [published("Where?", "Here.", "There.", image, "plain", "")]
     named = read("plain", PLAIN | {"id": 12, "image": None}, label="mine")
-    assert named == [Preference("Where?", "Here.", "There.", (), "mine", "12")]
+    assert named == [published("Where?", "Here.", "There.", (), "mine", "12")]
 
 
 @pytest.mark.parametrize("field", ["question", "chosen", "rejected"])

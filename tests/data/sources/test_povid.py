@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from support.sources import read, refused
+from support.sources import published, read, refused
 
+from r1reward.core.pair import Media
 from r1reward.core.rows import cut, read_unit
-from r1reward.data.sources.base import Attachment, Preference
 
 
 def turns(question, answer):
@@ -26,9 +26,9 @@ def test_povid_from_its_list(tmp_path):
     [unit] = cut(tmp_path / "POVID.json")
     for _, row in read_unit(unit):
         [found] = read("povid", row)
-        image = (Attachment("image", "COCO_train2014_000000353952.jpg", None),)
+        image = (Media("image", "COCO_train2014_000000353952.jpg"),)
         expected = ("Describe it.", "A horse.", "A horse and a carriage.", image, "povid")
-        assert found == Preference(*expected, "COCO_train2014_000000353952")
+        assert found == published(*expected, "COCO_train2014_000000353952")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_mark_of_the_image_is_not_part_of_the_question(question, plain):
         "conversations": turns(question, "a"),
         "rejected_conversations": turns(question, "b"),
     }
-    assert read("povid", row)[0].question == plain
+    assert read("povid", row)[0].preference.question == plain
 
 
 @pytest.mark.parametrize(

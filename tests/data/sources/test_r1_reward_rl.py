@@ -2,9 +2,9 @@
 
 import json
 
-from support.sources import BASE64, JPEG, read, refused
+from support.sources import BASE64, JPEG, published, read, refused
 
-from r1reward.data.sources.base import Attachment, Preference
+from r1reward.core.pair import Media
 
 
 def released(answer, image=BASE64):
@@ -18,12 +18,12 @@ def released(answer, image=BASE64):
 
 
 def test_r1_reward_rl_names_the_better_response():
-    image = (Attachment("image", None, JPEG),)
+    image = (Media.embedded(JPEG),)
     [one] = read("r1_reward_rl", released("<answer>1</answer>"))
-    assert one == Preference("Where?", "Here.", "There.", image, "r1_reward_rl", "")
+    assert one == published("Where?", "Here.", "There.", image, "r1_reward_rl", "")
     [two] = read("r1_reward_rl", released("<answer>2</answer>", "images/x.jpg"))
-    assert (two.chosen, two.rejected) == ("There.", "Here.")
-    assert two.media == (Attachment("image", "images/x.jpg", None),)
+    assert two.preference.responses == ("There.", "Here.")
+    assert two.preference.media == (Media("image", "images/x.jpg"),)
 
 
 def test_r1_reward_rl_refuses_other_labels():

@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from support.sources import JPEG, read
+from support.sources import JPEG, published, read
 
+from r1reward.core.pair import Media
 from r1reward.core.rows import cut, read_unit
-from r1reward.data.sources.base import Attachment, Preference
 
 
 def test_rlaif_v_from_parquet(tmp_path):
@@ -22,6 +22,6 @@ def test_rlaif_v_from_parquet(tmp_path):
     }
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "RLAIF-V-Dataset_000.parquet")
     [(_, found)] = read_unit(cut(tmp_path / "RLAIF-V-Dataset_000.parquet")[0])
-    image = (Attachment("image", "000000000139.jpg", JPEG),)
-    expected = Preference("Where?", "Here.", "There.", image, "rlaif_v", "4")
+    image = (Media.embedded(JPEG),)
+    expected = published("Where?", "Here.", "There.", image, "rlaif_v", "4")
     assert read("rlaif_v", found) == [expected]

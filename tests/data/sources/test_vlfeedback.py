@@ -5,8 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 from support.sources import JPEG, build, read, refused
 
+from r1reward.core.pair import Media
 from r1reward.core.rows import cut, read_unit
-from r1reward.data.sources.base import Attachment, SourceError
+from r1reward.data.sources.base import SourceError
 
 
 def completion(response, *ratings):
@@ -31,7 +32,7 @@ FEEDBACK = {
 
 def test_vlfeedback_pairs_all_answers_with_different_means():
     found = read("vlfeedback", FEEDBACK, pairs="all")
-    assert {(one.chosen, one.rejected) for one in found} == {
+    assert {one.preference.responses for one in found} == {
         ("five", "four"),
         ("five", "three"),
         ("five", "three again"),
@@ -40,13 +41,13 @@ def test_vlfeedback_pairs_all_answers_with_different_means():
     }
     assert len(found) == 5
     assert {one.origin for one in found} >= {"svit-1:1>2", "svit-1:2>0"}
-    assert all(one.media == (Attachment("image", "svit-1.jpg", None),) for one in found)
-    assert {one.source for one in found} == {"vlfeedback"}
+    assert all(one.preference.media == (Media("image", "svit-1.jpg"),) for one in found)
+    assert {one.preference.source for one in found} == {"vlfeedback"}
 
 
 def test_vlfeedback_pairs_the_best_and_the_worst_by_default():
     [found] = read("vlfeedback", FEEDBACK)
-    assert (found.chosen, found.rejected, found.origin) == ("five", "three", "svit-1:1>0")
+    assert (found.preference.responses, found.origin) == (("five", "three"), "svit-1:1>0")
 
 
 def test_vlfeedback_in_parquet_is_the_same(tmp_path):
@@ -62,10 +63,10 @@ def test_vlfeedback_in_parquet_is_the_same(tmp_path):
         [(_, found)] = read_unit(cut(path)[0])
         pairs = read("vlfeedback", found, pairs="all")
         expected = read("vlfeedback", FEEDBACK, pairs="all")
-        assert [(one.chosen, one.rejected) for one in pairs] == [
-            (one.chosen, one.rejected) for one in expected
+        assert [one.preference.responses for one in pairs] == [
+            one.preference.responses for one in expected
         ]
-        assert pairs[0].media == (Attachment("image", None, JPEG),)
+        assert pairs[0].preference.media == (Media.embedded(JPEG),)
 
 
 def test_vlfeedback_answers_without_a_score_are_named_and_in_no_pair():
@@ -76,7 +77,7 @@ def test_vlfeedback_answers_without_a_score_are_named_and_in_no_pair():
         ("score", "completion 2: Visual Faithfulness='N/A'; expected a number"),
         ("text", "completion 3: response=' '; expected a text that is not empty"),
     ]
-    assert (pair.chosen, pair.rejected) == ("five", "three")
+    assert pair.preference.responses == ("five", "three")
 
 
 @pytest.mark.parametrize(

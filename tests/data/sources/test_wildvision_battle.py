@@ -1,9 +1,9 @@
 """Rows of WildVision-Battle."""
 
 import pytest
-from support.sources import JPEG, read, refused
+from support.sources import JPEG, published, read, refused
 
-from r1reward.data.sources.base import Attachment, Preference
+from r1reward.core.pair import Media
 
 
 def battle(winner, answers=("A says", "B says"), more=()):
@@ -31,11 +31,11 @@ def battle(winner, answers=("A says", "B says"), more=()):
 
 
 def test_wildvision_votes_say_which_model_is_better():
-    image = (Attachment("image", None, JPEG),)
-    expected = Preference("Where?", "A says", "B says", image, "wildvision_battle", "9f")
+    image = (Media.embedded(JPEG),)
+    expected = published("Where?", "A says", "B says", image, "wildvision_battle", "9f")
     assert read("wildvision_battle", battle("model_a")) == [expected]
     [other] = read("wildvision_battle", battle("model_b"))
-    assert (other.chosen, other.rejected) == ("B says", "A says")
+    assert other.preference.responses == ("B says", "A says")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from support.broken import record, write
 from support.validate import found
 
-from r1reward.core.record import Record, read_records
+from r1reward.core.preferences import parse_preference, read_preferences
 from r1reward.data.validate.findings import ERRORS, WARNINGS
 from r1reward.store.shards import read_manifest
 
@@ -57,7 +57,7 @@ def test_the_good_rows_of_broken_files_are_a_data_set(run, tmp_path):
     original = (source / "rows.jsonl").read_bytes().splitlines()
     expected = [json.loads(original[case.row - 1]) for case in kept]
     expected.append(record(2000, question="What is good?"))
-    records = list(read_records(out))
+    records = list(read_preferences(out))
     assert [item.question for item in records] == [row["question"] for row in expected]
     assert [list(item.responses) for item in records] == [row["responses"] for row in expected]
     assert [item.label for item in records] == [row["label"] for row in expected]
@@ -86,7 +86,7 @@ def test_the_good_rows_of_broken_files_are_a_data_set(run, tmp_path):
             else:
                 assert line["row"] == json.loads(raw)
             if case.error in ("media", "duplicate"):
-                assert line["uid"] == Record.from_row(json.loads(raw), where="").uid
+                assert line["uid"] == parse_preference(json.loads(raw), where="").uid
 
     manifest = read_manifest(out)
     assert manifest["rows"] == len(expected)

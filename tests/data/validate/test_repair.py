@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from support.broken import encoded, photo, record
 
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 from r1reward.store.shards import SCHEMA, write_shard
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_damaged_in_its_middle_loses_only_that(run, data, tmp_pat
     assert status == 0
     assert len(lines) == 1
     assert lines[0].startswith(f"bad {path}: unreadable: not a readable parquet file")
-    kept = [item.question for item in read_records(tmp_path / "out")]
+    kept = [item.question for item in read_preferences(tmp_path / "out")]
     assert kept == [row["question"] for row in rows[:600] + rows[1200:]]
     [lost] = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(lost)["where"] == str(path)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.broken import record
 
-from r1reward.core.record import Record
+from r1reward.core.pair import Preference
 from r1reward.core.rows import Unit
 from r1reward.data import media_facts as pictures
 from r1reward.data.validate.rows import Rules, answers, check_unit, control, language_of
@@ -19,10 +19,14 @@ def test_control_tokens_are_those_of_the_tokenizer(processor):
     tokens = set(processor.tokenizer.get_added_vocab())
     assert len(tokens) > 10
     for token in sorted(tokens):
-        [(kind, detail)] = control(Record("Q?", ("A.", f"so {token}."), 1, (), "t"))
+        [(kind, detail)] = control(
+            Preference("Q?", ("A.", f"so {token}."), (), label=1, source="t")
+        )
         assert kind == "control"
         assert token in detail
-    assert not [*control(Record("a <|b|> <|im_start|", ("<im_end>", "|>"), 1, (), "t"))]
+    assert not [
+        *control(Preference("a <|b|> <|im_start|", ("<im_end>", "|>"), (), label=1, source="t"))
+    ]
 
 
 def test_a_file_is_decoded_once_however_many_rows_show_it(data, monkeypatch):
@@ -50,7 +54,9 @@ def test_a_file_is_decoded_once_however_many_rows_show_it(data, monkeypatch):
     ],
 )  # fmt: skip
 def test_answers_that_are_the_same(first, second, same):
-    found = [kind for kind, _ in answers(Record("Q?", (first, second), 1, (), "t"))]
+    found = [
+        kind for kind, _ in answers(Preference("Q?", (first, second), (), label=1, source="t"))
+    ]
     assert found == ["answers"] * same
 
 

@@ -4,7 +4,7 @@ import pytest
 from support import eval_oracles as oracles
 from support.benchmarks import build, read, save, write
 
-from r1reward.core.record import Media
+from r1reward.core.pair import Media
 from r1reward.eval.benchmarks.media import MediaFolder
 from r1reward.eval.benchmarks.rows import BenchmarkError
 from r1reward.eval.benchmarks.vlrewardbench import VLRewardBench
@@ -56,7 +56,7 @@ def test_missing_media_are_counted_and_named_and_items_still_load(tmp_path):
     report = benchmark.check_media()
     assert (report.present, len(report.missing)) == (4, 166)
     assert "video/video-4 (row 150, video-4)" in str(report)
-    uris = [item.record.media[0].uri for item in benchmark.load()]
+    uris = [item.media[0].uri for item in benchmark.load()]
     assert uris.count("images/mcq/mcq-3.png") == 4
     assert "video/video-4" in uris
 

@@ -43,8 +43,8 @@ def test_the_items_are_those_of_the_benchmark(name, form, loaded):
     benchmark = build(name)
     assert [item.index for item in items] == list(range(len(items)))
     assert len({item.uid for item in items}) == len(items)
-    assert all(item.record.source == name for item in items)
-    assert all(item.record.media and item.id and item.cluster for item in items)
+    assert all(item.source == name for item in items)
+    assert all(item.media and item.id and item.cluster for item in items)
     assert all("official" in item.groups for item in items)
     assert all(set(item.groups) <= set(benchmark.groupings) for item in items)
     for grouping in benchmark.groupings:
@@ -86,15 +86,15 @@ def test_an_unmatched_row_is_named_with_file_and_row(name, form, tmp_path):
 def test_vl_rewardbench_forms_agree(loaded):
     forms = [loaded("vlrewardbench", form) for form in oracles.FILES["vlrewardbench"]]
     for hub, repository, seed in zip(*forms, strict=True):
-        assert hub.record.question == repository.record.question == seed.record.question
+        assert hub.question == repository.question == seed.question
         assert hub.uid == repository.uid == seed.uid
-        assert hub.shown(1).record.responses == seed.record.responses
-    assert collections.Counter(item.record.label for item in forms[0]) == {1: 1000, 2: 250}
+        assert hub.shown(1).responses == seed.responses
+    assert collections.Counter(item.label for item in forms[0]) == {1: 1000, 2: 250}
 
 
 def test_images_inside_parquet_can_be_opened(loaded):
     item = loaded("vlrewardbench", oracles.vlrb_hub)[258]
-    assert open_image(item.record.media[0].uri, None).getpixel((0, 0)) == (2, 1, 7)
+    assert open_image(item.media[0].uri, None).getpixel((0, 0)) == (2, 1, 7)
 
 
 def test_a_ranking_that_prefers_nobody_is_refused():
@@ -154,8 +154,8 @@ def test_rows_of_one_image_are_one_cluster_in_every_form(loaded):
 
 def test_better_names_the_better_output_and_the_stored_order_stays(loaded):
     items = loaded("multimodal_rewardbench", oracles.mmrb_json)
-    assert [item.record.responses for item in items[:2]] == [("one 0", "two 0"), ("one 1", "two 1")]
-    assert [item.record.label for item in items[:2]] == [1, 2]
+    assert [item.responses for item in items[:2]] == [("one 0", "two 0"), ("one 1", "two 1")]
+    assert [item.label for item in items[:2]] == [1, 2]
     row = {**oracles.mmrb_rows()[0], "Better": "1"}
     with pytest.raises(BenchmarkError, match="Better='1'"):
         MultimodalRewardBench("x").pair(row)
@@ -193,7 +193,7 @@ def test_the_embedded_benchmark_is_complete():
     report = photos.check_media()
     assert (report.present, report.missing) == (204, ())
     for item in photos.load():
-        better = item.record.responses[item.record.label - 1]
+        better = item.responses[item.label - 1]
         assert item.groups["official"].removeprefix("everyday ") in better.replace("an ", "a ")
 
 
@@ -238,7 +238,7 @@ def test_the_released_mmrlhf_rewardbench_counts():
     assert groups == {"mcq": 42, "long": 37, "short": 34, "safety": 32, "video": 25}
     ids = collections.Counter(group for _, group in {(i.id, i.subgroup) for i in items})
     assert ids == {"mcq": 10, "long": 10, "short": 10, "safety": 6, "video": 10}
-    assert sum(item.record.media[0].kind == "video" for item in items) == 25
+    assert sum(item.media[0].kind == "video" for item in items) == 25
 
 
 def test_nothing_heavy_is_imported():

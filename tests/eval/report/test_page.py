@@ -37,12 +37,12 @@ SCRIPTED = textwrap.dedent(
             self.identity = "scripted"
 
         def choose(self, item, vote):
-            label = item.record.label
+            label = item.label
             return {{{WRONG}: 3 - label, {FLIPPED}: 1}}.get(item.index, label)
 
-        async def judge(self, call, votes):
-            async for vote, answer in super().judge(call, votes):
-                if call.item.index == {UNREADABLE}:
+        async def judge(self, item, votes):
+            async for vote, answer in super().judge(item, votes):
+                if item.index == {UNREADABLE}:
                     answer = Answer({HOSTILE!r})
                 yield vote, answer
     """

@@ -53,7 +53,7 @@ def test_an_even_stored_order_needs_no_warning_a_one_sided_one_does():
 
 
 def test_the_perfect_judge_is_perfect():
-    result = judged(PHOTOS, PLAIN, lambda shown: shown.record.label)
+    result = judged(PHOTOS, PLAIN, lambda shown: shown.label)
     overall = result.overall
     assert overall.accuracy.value == overall.consistent.value == 1.0
     assert (overall.flips.value, overall.first_position.value) == (0.0, 0.5)

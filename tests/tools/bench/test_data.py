@@ -8,7 +8,7 @@ import sys
 from support.convert import rows_of
 
 from r1reward.config.compose import REPO
-from r1reward.core.record import read_records
+from r1reward.core.preferences import read_preferences
 
 
 def test_the_bench_measures_the_command(tmp_path):
@@ -26,4 +26,4 @@ def test_the_bench_measures_the_command(tmp_path):
     assert len(step["peaks"]) >= 2, "the command and its worker"
     generated = rows_of(folder / "rows.jsonl")
     assert len({row["chosen"] for row in generated} | {row["rejected"] for row in generated}) == 600
-    assert len(list(read_records(folder / "converted"))) == 300
+    assert len(list(read_preferences(folder / "converted"))) == 300

@@ -93,8 +93,8 @@ def test_an_item_has_images_of_its_own_and_the_texts_of_the_benchmark(tmp_path) 
     found, own = load(tmp_path, numbers), list(PHOTOS.load())
     assert [item.index for item in found] == list(numbers)
     for item, source in zip(found, [*own[-2:], *own[:3]], strict=True):
-        assert item.record.responses == source.record.responses
-        [media], [before] = item.record.media, source.record.media
+        assert item.responses == source.responses
+        [media], [before] = item.media, source.media
         drawn = Image.open(tmp_path / media.uri)
         photo = Image.open(PHOTOS.root / before.uri).convert("RGB")
         assert drawn.size == photo.size
@@ -102,7 +102,7 @@ def test_an_item_has_images_of_its_own_and_the_texts_of_the_benchmark(tmp_path) 
         _, _, right, bottom = changed.getbbox()
         assert right < 40
         assert bottom < 20
-    files = [(tmp_path / item.record.media[0].uri).read_bytes() for item in found]
+    files = [(tmp_path / item.media[0].uri).read_bytes() for item in found]
     assert len(set(files)) == len(files)
 
 

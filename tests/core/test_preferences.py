@@ -1,7 +1,5 @@
-"""Records: both schemas, both file formats, content hashes, and what is said about bad rows."""
+"""Preferences from rows: both schemas, both file formats, and what is said about bad rows."""
 
-import dataclasses
-import hashlib
 import json
 
 import pyarrow as pa
@@ -10,9 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1reward.core.record import Media, Record, RecordError, read_records, scan_records
+from r1reward.core.fields import PreferenceError
+from r1reward.core.pair import Media, Preference, joined
+from r1reward.core.preferences import (
+    parse_preference,
+    read_preferences,
+    refuse_parts_in_jsonl,
+    scan_preferences,
+)
 
-RECORD = Record(
+RECORD = Preference(
     question="Wie viele Bäume?",
     responses=("Zwei.", "Drei."),
     label=2,
@@ -20,14 +25,14 @@ RECORD = Record(
     source="photos",
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
-RECORDS = st.builds(
-    Record,
-    question=TEXTS,
-    responses=st.tuples(TEXTS, TEXTS),
+MEDIA = st.builds(Media, st.sampled_from(["image", "video"]), TEXTS)
+CONTENTS = TEXTS | st.lists(TEXTS | MEDIA, min_size=1, max_size=4).map(joined)
+PREFERENCES = st.builds(
+    Preference,
+    question=CONTENTS,
+    responses=st.tuples(CONTENTS, CONTENTS),
+    media=st.lists(MEDIA, max_size=3).map(tuple),
     label=st.sampled_from([1, 2]),
-    media=st.lists(st.builds(Media, st.sampled_from(["image", "video"]), TEXTS), max_size=3).map(
-        tuple
-    ),
     source=TEXTS,
 )
 OURS = RECORD.to_row()
@@ -55,47 +60,46 @@ def write_jsonl(path, *rows):
 
 
 def read_row(row):
-    return Record.from_row(row, where="here:1")
+    return parse_preference(row, where="here:1")
 
 
-# --- content hash
+# --- rows
 
 
-def test_uid_is_the_hash_of_the_canonical_json():
-    record = dataclasses.replace(RECORD, media=(Media("image", "a.jpg"),))
-    written_by_hand = (
-        '{"label":2,"media":[{"kind":"image","uri":"a.jpg"}],"question":"Wie viele Bäume?",'
-        '"responses":["Zwei.","Drei."],"source":"photos"}'
-    )
-    assert record.uid == hashlib.sha256(written_by_hand.encode()).hexdigest()[:16]
-    assert record.uid == "5a25215d10cb88ef"  # the same, by sha256sum
-    quoted = Record('"Why"\n?', ("A", "B"), 1, (), "s")
-    assert quoted.uid == "c6c6d2e873152479"
+@given(PREFERENCES)
+def test_a_preference_survives_its_row(preference):
+    again = read_row(json.loads(json.dumps(preference.to_row())))
+    assert again == preference
+    assert again.uid == preference.uid
 
 
-def test_uid_depends_on_every_field_and_on_order():
-    image, video = RECORD.media
-    changed = [
-        {"question": "Wie viele?"},
-        {"responses": ("Drei.", "Zwei.")},
-        {"responses": ("Zwei.", "Vier.")},
-        {"label": 1},
-        {"media": ()},
-        {"media": (video, image)},
-        {"media": (Media("video", "a.jpg"), video)},
-        {"media": (Media("image", "b.jpg"), video)},
-        {"source": "others"},
-    ]
-    uids = [dataclasses.replace(RECORD, **fields).uid for fields in changed]
-    assert len({RECORD.uid, *uids}) == 1 + len(changed)
-    assert {name for fields in changed for name in fields} == set(OURS)
+PHOTO = {"kind": "image", "uri": "b.jpg"}
+SAID = {"kind": "text", "text": "Drei."}
 
 
-@given(RECORDS)
-def test_a_record_survives_its_row(record):
-    again = read_row(json.loads(json.dumps(record.to_row())))
-    assert again == record
-    assert again.uid == record.uid
+def test_a_text_may_be_a_list_of_parts():
+    row = OURS | {"question": [SAID, PHOTO, SAID, SAID], "responses": ["Zwei.", [PHOTO]]}
+    found = read_row(row)
+    assert found.question == ("Drei.", Media("image", "b.jpg"), "Drei.Drei.")
+    assert found.responses == ("Zwei.", (Media("image", "b.jpg"),))
+    assert read_row(OURS | {"responses": [[{"kind": "text", "text": "Zwei."}], "Drei."]}) == RECORD
+
+
+def test_a_column_of_parts_takes_the_place_of_the_texts():
+    column = [[SAID], [PHOTO | {"bytes": b"jpeg", "text": None}], [PHOTO, SAID]]
+    found = read_row(OURS | {"question": "Shown <image>", "parts": column})
+    assert found.question == "Drei."
+    assert found.responses[0] == (Media("image", "data:image;base64,anBlZw=="),)
+    assert found.responses[1] == (Media("image", "b.jpg"), "Drei.")
+    assert read_row(OURS | {"parts": None}) == RECORD
+
+
+def test_training_refuses_jsonl_with_parts_and_names_the_row(tmp_path):
+    rows = [OURS, OURS | {"question": "parts"}, {"bad": 1}, OURS | {"responses": ["a", [PHOTO]]}]
+    refuse_parts_in_jsonl(write_jsonl(tmp_path / "plain.jsonl", *rows[:3]))
+    path = write_jsonl(tmp_path / "rows.jsonl", *rows, rows[3])
+    with pytest.raises(PreferenceError, match=r"rows\.jsonl:4: images within a text; .* shards"):
+        refuse_parts_in_jsonl(path)
 
 
 # --- files
@@ -109,16 +113,20 @@ def test_both_formats_hold_both_schemas(tmp_path, suffix, rows):
         write_jsonl(path, *rows)
     else:
         pq.write_table(pa.Table.from_pylist(rows), path)
-    assert list(read_records(path)) == [read_row(row) for row in rows]
+    assert list(read_preferences(path)) == [read_row(row) for row in rows]
 
 
 def test_rows_are_numbered_as_an_editor_numbers_lines(tmp_path):
     path = tmp_path / "rows.jsonl"
     good = json.dumps(OURS).encode()
     path.write_bytes(b"\n" + good + b"\r\n\n  \n{}\n" + good)  # no newline at the end
-    where = [where for where, _ in scan_records(path)]
+    where = [where for where, _ in scan_preferences(path)]
     assert where == [f"{path}:2", f"{path}:5", f"{path}:6"]
-    assert [type(item) for _, item in scan_records(path)] == [Record, RecordError, Record]
+    assert [type(item) for _, item in scan_preferences(path)] == [
+        Preference,
+        PreferenceError,
+        Preference,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +138,13 @@ def test_a_line_that_is_not_json_is_one_bad_row(tmp_path, line):
     path = tmp_path / "rows.jsonl"
     good = json.dumps(OURS).encode()
     path.write_bytes(good + b"\n" + line + b"\n" + good + b"\n" + line)  # also as the last line
-    rows = dict(scan_records(path))
-    assert [type(row) for row in rows.values()] == [Record, RecordError, Record, RecordError]
+    rows = dict(scan_preferences(path))
+    assert [type(row) for row in rows.values()] == [
+        Preference,
+        PreferenceError,
+        Preference,
+        PreferenceError,
+    ]
     for number in (2, 4):
         assert str(rows[f"{path}:{number}"]).startswith(f"{path}:{number}: not a JSON object")
 
@@ -142,17 +155,19 @@ def test_a_line_that_is_not_json_is_one_bad_row(tmp_path, line):
 def test_any_bytes_give_one_item_for_each_line_that_is_not_blank(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("any") / "rows.jsonl"
     path.write_bytes(content)
-    assert len(list(scan_records(path))) == sum(bool(line.strip()) for line in content.split(b"\n"))
+    assert len(list(scan_preferences(path))) == sum(
+        bool(line.strip()) for line in content.split(b"\n")
+    )
 
 
 def test_parquet_rows_are_numbered_across_batches_and_row_groups(tmp_path):
     rows = [OURS | {"question": f"Question {n}?"} for n in range(200)]
     rows[149]["label"] = 3
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=70)
-    items = list(scan_records(tmp_path / "rows.parquet"))
-    assert [number for number, (_, item) in enumerate(items) if isinstance(item, RecordError)] == [
-        149
-    ]
+    items = list(scan_preferences(tmp_path / "rows.parquet"))
+    assert [
+        number for number, (_, item) in enumerate(items) if isinstance(item, PreferenceError)
+    ] == [149]
     assert str(items[149][1]).startswith(f"{tmp_path / 'rows.parquet'}:150: label=3")
     assert items[199][1].question == "Question 199?"
 
@@ -161,7 +176,7 @@ def test_parquet_with_bad_utf8_has_one_bad_row(tmp_path):
     table = pa.Table.from_pylist([OURS] * 3)
     bad = pa.array([b"ok", b"\xff\xfe", b"ok"]).view(pa.string())
     pq.write_table(table.set_column(0, "question", bad), tmp_path / "rows.parquet")
-    first, second, third = (item for _, item in scan_records(tmp_path / "rows.parquet"))
+    first, second, third = (item for _, item in scan_preferences(tmp_path / "rows.parquet"))
     assert (first.question, third.question) == ("ok", "ok")
     assert str(second).startswith(f"{tmp_path / 'rows.parquet'}:2: a column is not text")
 
@@ -171,8 +186,8 @@ def test_not_parquet(tmp_path, keep):
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_pylist([OURS]), path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(RecordError, match=r"rows\.parquet: not a readable parquet file"):
-        list(scan_records(path))
+    with pytest.raises(PreferenceError, match=r"rows\.parquet: not a readable parquet file"):
+        list(scan_preferences(path))
 
 
 def test_parquet_with_damaged_pages(tmp_path):
@@ -180,23 +195,23 @@ def test_parquet_with_damaged_pages(tmp_path):
     pq.write_table(pa.Table.from_pylist([OURS] * 10), path)
     content = path.read_bytes()
     path.write_bytes(content[:4] + b"\xff" * 200 + content[204:])  # the footer stays whole
-    with pytest.raises(RecordError, match=r"rows\.parquet: not a readable parquet file"):
-        list(scan_records(path))
+    with pytest.raises(PreferenceError, match=r"rows\.parquet: not a readable parquet file"):
+        list(scan_preferences(path))
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "missing.parquet", "rows.json", "folder.jsonl"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
     (tmp_path / "rows.json").write_text("[]")
     (tmp_path / "folder.jsonl").mkdir()
-    with pytest.raises(RecordError, match=name.replace(".", r"\.")):
-        list(scan_records(tmp_path / name))
+    with pytest.raises(PreferenceError, match=name.replace(".", r"\.")):
+        list(scan_preferences(tmp_path / name))
 
 
 def test_reading_stops_at_the_first_bad_row(tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl", OURS, OURS | {"label": 0}, OURS)
-    rows = read_records(path)
+    rows = read_preferences(path)
     assert next(rows) == RECORD
-    with pytest.raises(RecordError, match=r"rows\.jsonl:2: label=0"):
+    with pytest.raises(PreferenceError, match=r"rows\.jsonl:2: label=0"):
         next(rows)
 
 
@@ -205,7 +220,7 @@ def test_reading_stops_at_the_first_bad_row(tmp_path):
 
 @pytest.mark.parametrize("marks", ["####", "######"])
 def test_a_released_row(marks):
-    assert read_row(released(marks=marks)) == Record(
+    assert read_row(released(marks=marks)) == Preference(
         question="What is it?",
         responses=("A cat.", "A dog."),
         label=2,
@@ -241,10 +256,10 @@ def test_an_ambiguous_prompt_is_refused_not_guessed():
         released(second="Both.\n### [Response 2]:\nA cow."),
         released() | {"message": json.dumps([{"role": "user", "content": "What is it?"}])},
     ):
-        with pytest.raises(RecordError, match=r"^here:1: message has .*Response 1"):
+        with pytest.raises(PreferenceError, match=r"^here:1: message has .*Response 1"):
             read_row(bad)
     swapped = "#### [Response 2]:\nA\n#### [Response 1]:\nB"
-    with pytest.raises(RecordError, match="message shows Response 2 before Response 1"):
+    with pytest.raises(PreferenceError, match="message shows Response 2 before Response 1"):
         read_row(released() | {"message": json.dumps([{"role": "user", "content": swapped}])})
 
 
@@ -318,6 +333,14 @@ BAD_ROWS = [
     (OURS | {"responses": ["a", "b", "c"]}, "responses=.*exactly two"),
     (OURS | {"responses": ["a", ""]}, r"responses\[1\]=''"),
     (OURS | {"responses": [None, "b"]}, r"responses\[0\]=None"),
+    (OURS | {"question": []}, "question=''"),
+    (OURS | {"responses": ["a", ["b"]]}, r"responses\[1\]\[0\] is 'b'"),
+    (OURS | {"responses": [[{"kind": "text"}], "b"]}, r"responses\[0\]\[0\] is {'kind': 'text'}"),
+    (OURS | {"responses": [[{"kind": "audio"}], "b"]}, r"responses\[0\]\[0\] is .*'audio'"),
+    (OURS | {"responses": [[{"kind": "image"}], "b"]}, r"responses\[0\]\[0\] uri=None"),
+    (OURS | {"question": [PHOTO, {"kind": "text", "text": "\ud800"}]}, r"question\[1\] holds"),
+    (OURS | {"parts": [[SAID], [SAID]]}, r"parts=\[\["),
+    (OURS | {"parts": [[SAID], [SAID], []]}, r"responses\[1\]=''"),
     (OURS | {"label": 0}, "label=0; give 1 or 2"),
     (OURS | {"label": 3}, "label=3"),
     (OURS | {"label": "1"}, "label='1'"),
@@ -362,13 +385,13 @@ BAD_ROWS = [
 @pytest.mark.parametrize(("row", "names"), BAD_ROWS)
 def test_a_bad_row_is_located_and_its_field_named(tmp_path, row, names):
     path = write_jsonl(tmp_path / "rows.jsonl", OURS, row)
-    (_, good), (where, bad) = scan_records(path)
+    (_, good), (where, bad) = scan_preferences(path)
     assert good == RECORD
-    assert isinstance(bad, RecordError)
+    assert isinstance(bad, PreferenceError)
     assert where == f"{path}:2"
     assert str(bad).startswith(f"{path}:2: ")
     assert len(str(bad)) < len(str(path)) + 250  # however long the row is
-    with pytest.raises(RecordError, match=names):
+    with pytest.raises(PreferenceError, match=names):
         read_row(row)
 
 
@@ -383,14 +406,14 @@ JSON = st.recursive(
 
 @given(
     st.sampled_from([OURS, released()]),
-    st.dictionaries(st.sampled_from([*OURS, *released()]), JSON, max_size=3),
+    st.dictionaries(st.sampled_from([*OURS, "parts", *released()]), JSON, max_size=3),
 )
-def test_nothing_but_a_record_or_a_record_error_comes_of_a_row(row, damage):
+def test_nothing_but_a_preference_or_its_error_comes_of_a_row(row, damage):
     try:
         outcome = read_row(row | damage)
-    except RecordError as error:
+    except PreferenceError as error:
         outcome = error
-    if isinstance(outcome, Record):
+    if isinstance(outcome, Preference):
         assert read_row(outcome.to_row()) == outcome
     else:
         assert str(outcome).startswith("here:1: ")
