@@ -1,15 +1,54 @@
 """What ``results.json`` holds of one evaluation."""
 
-from typing import Any
+from typing import Any, TypedDict
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r1reward.cli.command import typed
-from r1reward.eval.ask import Evaluation
+from r1reward.config.tree import plain
+from r1reward.eval.ask import Evaluation, FaultRow
 from r1reward.eval.score.scoring import Score
 from r1reward.run.provenance import versions
 
 SCHEMA = 1  # of results.json
+
+
+class Timing(TypedDict):
+    """What an evaluation took: seconds, answers that were asked, answers that were there."""
+
+    seconds: float
+    asked: int
+    reused: int
+
+
+class Results(TypedDict):
+    """The content of ``results.json``.
+
+    Attributes:
+        schema: of this file.
+        benchmark: its name.
+        judge: its identity.
+        score: of :meth:`r1reward.eval.score.scoring.Score.to_dict`.
+        notes: what readers must know beside the score's own warnings.
+        faults: prompts that failed for good.
+        usage: tokens and dollars of all answers.
+        timing: of the last session.
+        command: the command line.
+        config: the resolved configuration.
+        versions: of packages.
+    """
+
+    schema: int
+    benchmark: str
+    judge: str
+    score: dict[str, Any]
+    notes: list[str]
+    faults: list[FaultRow]
+    usage: dict[str, float]
+    timing: Timing
+    command: str
+    config: dict[str, Any]
+    versions: dict[str, str]
 
 
 def results(
@@ -18,7 +57,7 @@ def results(
     score: Score,
     usage: dict[str, float],
     seconds: float,
-) -> dict[str, Any]:
+) -> Results:
     """Return the content of ``results.json``."""
     return {
         "schema": SCHEMA,
@@ -34,7 +73,7 @@ def results(
             "reused": evaluation.reused,
         },
         "command": typed("eval"),
-        "config": OmegaConf.to_container(cfg),
+        "config": plain(cfg),
         "versions": versions(),
     }
 

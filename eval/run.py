@@ -22,7 +22,7 @@ from rich.console import Console
 
 from r1reward.cli.command import error, run_command
 from r1reward.config.secrets import check_secrets
-from r1reward.eval.ask import Evaluation
+from r1reward.eval.ask import Evaluation, FaultRow
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.report.browser import judgements, sample
 from r1reward.eval.report.page import report
@@ -104,7 +104,7 @@ def directory(
     return Path(cfg.run.root, benchmark_name, slug)
 
 
-def _list_faults(faults: list[dict[str, Any]]) -> None:
+def _list_faults(faults: list[FaultRow]) -> None:
     lines = [
         f"  row {fault['index'] + 1}, {fault['id']}: {fault['kind']}: {fault['detail']}"
         for fault in faults

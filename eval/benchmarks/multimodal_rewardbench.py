@@ -86,7 +86,7 @@ class MultimodalRewardBench(Benchmark):
             raise BenchmarkError("no Text; 0_download_data.py writes it into all_data.json")
         responses = field(row, "Output1"), field(row, "Output2")
         label: Position = 1 if better == "Output1" else 2
-        return Pair(row["Text"], responses, label, images(field(row, "Image")))
+        return Pair(str(row["Text"]), responses, label, images(field(row, "Image")))
 
     def cluster(self, row: Row, place: Place) -> str:
         """Rows of one image belong together; some questions come with several pairs."""

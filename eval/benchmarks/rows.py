@@ -9,7 +9,7 @@ from typing import Any
 from r1reward.core.errors import UserError
 from r1reward.core.record import Media
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
 class BenchmarkError(UserError):

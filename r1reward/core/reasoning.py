@@ -7,7 +7,7 @@ from r1reward.core.record import Record, RecordError
 from r1reward.core.verdict import Verdict, parse_verdict
 
 
-def reasoning_of(row: Mapping[str, Any], record: Record) -> str:
+def reasoning_of(row: Mapping[str, object], record: Record) -> str:
     """Return the ``reasoning`` of an annotated row: a whole response, ``<think>`` to ``<answer>``.
 
     Raises:

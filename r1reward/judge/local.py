@@ -36,7 +36,7 @@ class LocalJudge(Judge):
         self.identity = f"{Path(model).name}@{fingerprint(self.folder)}"
         self._limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
 
-    def messages(self, item: Item) -> list[dict[str, Any]]:
+    def messages(self, item: Item) -> list[dict[str, object]]:
         """Return the chat that shows ``item``, with the limits on its pixels."""
         return item_messages(item, media_root=self.media_root, **self._limits)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -27,7 +26,7 @@ class RecordDataset(RLHFDataset):  # type: ignore[misc]
     the ``dummy_tensor`` verl asks for.
     """
 
-    def __init__(self, data_files: str | Sequence[str], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, data_files: str | Sequence[str], *args: object, **kwargs: object) -> None:
         self._given = [data_files] if isinstance(data_files, str) else list(data_files)
         super().__init__([file for path in self._given for file in _shards(path)], *args, **kwargs)
 
@@ -35,10 +34,10 @@ class RecordDataset(RLHFDataset):  # type: ignore[misc]
     def _media_root(self) -> Path:
         return media_folder(Path(self._given[0]), self.config.media_root)
 
-    def _build_messages(self, row: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    def _build_messages(self, row: dict[str, object], key: str) -> list[dict[str, object]]:
         return self._messages(Record.from_row(row, where=self._files()))
 
-    def _messages(self, record: Record) -> list[dict[str, Any]]:
+    def _messages(self, record: Record) -> list[dict[str, object]]:
         return build_messages(
             record,
             media_root=self._media_root,
@@ -49,7 +48,7 @@ class RecordDataset(RLHFDataset):  # type: ignore[misc]
     def _files(self) -> str:
         return ", ".join(map(str, self._given))
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         """Return the item that verl's agent loop and reward loop consume."""
         record = Record.from_row(self.dataframe[index], where=f"{self._files()}:{index + 1}")
         return {

@@ -48,7 +48,7 @@ class ReasoningDataset(RecordDataset):
             return dataframe
         return dataframe.select([i for i in range(len(dataframe)) if i not in dropped])
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         """Return the item that verl's collator and engine consume."""
         row = self.dataframe[index]
         record = Record.from_row(row, where=f"{self._files()}:{index + 1}")
@@ -62,7 +62,7 @@ class ReasoningDataset(RecordDataset):
             "multi_modal_inputs": media,
         }
 
-    def _prompt(self, record: Record) -> tuple[dict[str, Any], Tensor]:
+    def _prompt(self, record: Record) -> tuple[dict[str, object], Tensor]:
         """Return what the media become and the prompt's tokens, as RL's agent loop makes them."""
         messages = self._messages(record)
         text = self.processor.apply_chat_template(
@@ -80,7 +80,7 @@ class ReasoningDataset(RecordDataset):
             inputs.pop(name, None)
         return inputs, prompt
 
-    def _places(self, input_ids: Tensor, media: dict[str, Any]) -> Tensor:
+    def _places(self, input_ids: Tensor, media: dict[str, object]) -> Tensor:
         """Return positions, [4, L], as verl's agent loop makes them (agent_loop.py:920-962)."""
         kinds = torch.zeros_like(input_ids)
         for number, kind in enumerate(("image", "video"), start=1):

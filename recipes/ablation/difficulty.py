@@ -9,9 +9,9 @@ the order of the training pairs. The imbalanced setting chooses its pairs by it.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.core.record import Record, read_records
 from r1reward.recipes.ablation.policy import Prompt, Samples, collate, encode, load, log_probs
@@ -42,7 +42,10 @@ def read_chances(pairs: int) -> list[float]:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def right_chances(
-    model: Any, processor: Any, records: Sequence[Record], prompts: Sequence[Prompt]
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    records: Sequence[Record],
+    prompts: Sequence[Prompt],
 ) -> list[float]:
     """Return the probability of each record's right response, as the cold start writes it."""
     chances: list[float] = []

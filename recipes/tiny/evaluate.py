@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.core.intervals import wilson_interval
 from r1reward.core.prompt import build_messages
@@ -35,7 +35,12 @@ class Score:
 
 
 def generate(
-    model: Any, processor: Any, records: Sequence[Record], media_root: Path, *, sample: bool = False
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    records: Sequence[Record],
+    media_root: Path,
+    *,
+    sample: bool = False,
 ) -> Iterator[str]:
     """Yield the judge's text for each record: greedy, or sampled at temperature 1."""
     processor.tokenizer.padding_side = "left"
@@ -62,7 +67,9 @@ def generate(
         yield from processor.batch_decode(new, skip_special_tokens=True)
 
 
-def evaluate(model: Any, processor: Any, records: Sequence[Record], media_root: Path) -> Score:
+def evaluate(
+    model: PreTrainedModel, processor: ProcessorMixin, records: Sequence[Record], media_root: Path
+) -> Score:
     """Return the greedy score on ``records``."""
     texts = generate(model, processor, records, media_root)
     verdicts = [parse_verdict(text) for text in texts]

@@ -23,7 +23,7 @@ from r1reward.eval.ask import Evaluation
 from r1reward.eval.benchmarks.photos import Photos
 from r1reward.eval.score.scoring import summarise
 from r1reward.judge.constant import ConstantJudge
-from r1reward.judge.item import Item
+from r1reward.judge.item import Item, Position
 from r1reward.judge.protocol import Protocol
 from r1reward.machine.console import console_on
 from r1reward.store.answers import Journal
@@ -57,7 +57,8 @@ class Generated(Photos):
         for number in range(self._many):
             responses = (f"{'first ' * 300}{number}", f"{'second ' * 300}{number}")
             image = Media("image", f"data:image/png;base64,{number:012d}{'A' * 12 * _KIB}")
-            record = Record(f"Question {number}?", responses, 1 + number % 2, (image,), self.name)
+            better: Position = 2 if number % 2 else 1
+            record = Record(f"Question {number}?", responses, better, (image,), self.name)
             groups, cluster = {"official": f"group {number % 7}"}, f"photo {number // _CLUSTER}"
             yield Item(record, number, f"id {number}", groups, f"kind {number % 11}", cluster)
 
@@ -88,7 +89,8 @@ def _measure(items: int) -> Memory:
         mark()
         journal.close()
     first, second, third = (end - start for start, end in pairwise(times))
-    return Memory(items, *marks, (first, second, third))
+    started, asked, scoring, scored = marks
+    return Memory(items, started, asked, scoring, scored, (first, second, third))
 
 
 def _peak() -> int:

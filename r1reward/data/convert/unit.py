@@ -76,7 +76,7 @@ class Part:
         shards = [Shard(**shard) for shard in content["shards"]]
         return cls(content["rows"], content["records"], **counters, shards=shards)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return what :meth:`of` reads; ``asdict`` cannot copy counters."""
         counters = {name: dict(getattr(self, name)) for name in ("labels", "sources", "dropped")}
         shards = [asdict(shard) for shard in self.shards]
@@ -123,8 +123,8 @@ def convert_unit(job: Job, unit: Unit, out: Path, number: int) -> Part:
 
 
 def _kept(
-    outcomes: Iterator[dict[str, Any] | Dropped], part: Part, write: Callable[[str], Any]
-) -> Iterator[dict[str, Any]]:
+    outcomes: Iterator[dict[str, object] | Dropped], part: Part, write: Callable[[str], object]
+) -> Iterator[dict[str, object]]:
     for outcome in outcomes:
         if isinstance(outcome, Dropped):
             part.dropped[outcome.reason] += 1
@@ -132,11 +132,11 @@ def _kept(
         else:
             part.records += 1
             part.labels[str(outcome["label"])] += 1
-            part.sources[outcome["source"]] += 1
+            part.sources[str(outcome["source"])] += 1
             yield outcome
 
 
-def _outcomes(job: Job, unit: Unit, part: Part) -> Iterator[dict[str, Any] | Dropped]:
+def _outcomes(job: Job, unit: Unit, part: Part) -> Iterator[dict[str, object] | Dropped]:
     try:
         for where, row in read_unit(unit):
             part.rows += 1
@@ -148,7 +148,7 @@ def _outcomes(job: Job, unit: Unit, part: Part) -> Iterator[dict[str, Any] | Dro
         yield Dropped(str(unit.path), "unreadable", str(error).removeprefix(f"{unit.path}: "))
 
 
-def _records(job: Job, where: str, row: Any) -> Iterator[dict[str, Any] | Dropped]:
+def _records(job: Job, where: str, row: object) -> Iterator[dict[str, object] | Dropped]:
     try:
         for item in job.source.read(row):
             try:
@@ -161,7 +161,7 @@ def _records(job: Job, where: str, row: Any) -> Iterator[dict[str, Any] | Droppe
         yield Dropped(where, error.reason, str(error))
 
 
-def _record(job: Job, item: Preference, where: str) -> dict[str, Any]:
+def _record(job: Job, item: Preference, where: str) -> dict[str, object]:
     """Return the row of :data:`r1reward.store.shards.SCHEMA`."""
     if item.chosen.strip() == item.rejected.strip():
         raise SourceError("equal", "the better and the worse answer are the same")
@@ -177,7 +177,7 @@ def _record(job: Job, item: Preference, where: str) -> dict[str, Any]:
     return {**row, "responses": [first, second], "label": label, "media": media, "origin": origin}
 
 
-def _media(job: Job, item: Attachment) -> dict[str, Any]:
+def _media(job: Job, item: Attachment) -> dict[str, object]:
     if item.content is not None:
         if not item.content:
             raise SourceError("media", "an image of no bytes")

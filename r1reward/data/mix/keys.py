@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +140,7 @@ def _unpacked(raw: Row) -> tuple[Row, list[bytes | None]]:
     return {**raw, "media": bare}, files
 
 
-def _annotation(raw: Row) -> dict[str, Any]:
+def _annotation(raw: Row) -> dict[str, object]:
     attempts, solved = raw.get("attempts"), raw.get("solved")
     known = isinstance(attempts, int) and 1 <= attempts <= 127 and isinstance(solved, bool)
     if not known and not attempts is solved is None:
@@ -217,7 +217,16 @@ def gathered(parts: Iterable[Keys]) -> Keys:
     )
 
 
-def counts(keys: Keys, part: Array) -> dict[str, Any]:
+class Counts(TypedDict):
+    """Rows of a part: all, and by source, label and difficulty."""
+
+    rows: int
+    sources: dict[str, int]
+    labels: dict[str, int]
+    difficulty: dict[str, int]
+
+
+def counts(keys: Keys, part: Array) -> Counts:
     """Return how many rows a part has, by source, label and difficulty."""
     rows = keys.rows[part]
     sources = np.bincount(rows["source"], minlength=len(keys.sources)).tolist()

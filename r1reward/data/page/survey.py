@@ -176,7 +176,9 @@ def _size(item: Mapping[str, Any], root: Path) -> list[tuple[int, int]]:
         raise ImageError(str(error).replace(str(file), str(item["uri"]))) from None
 
 
-def _card(where: str, record: Record, row: Mapping[str, Any], difficulty: int) -> dict[str, Any]:
+def _card(
+    where: str, record: Record, row: Mapping[str, object], difficulty: int
+) -> dict[str, object]:
     better, worse = len(record.responses[record.label - 1]), len(record.responses[2 - record.label])
     length = "longer" if better > worse else "shorter" if better < worse else "equal"
     return {

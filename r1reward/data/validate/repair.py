@@ -42,7 +42,7 @@ class Written:
     quarantine: list[str] = field(default_factory=list)
 
 
-def is_done(out: Path, facts: Mapping[str, Any]) -> bool:
+def is_done(out: Path, facts: Mapping[str, object]) -> bool:
     """Return whether ``out`` is there already, made from the same files with the same settings.
 
     Raises:
@@ -62,7 +62,7 @@ def write_good(
     lost: Sequence[Finding],
     out: Path,
     workers: int,
-    **facts: Any,
+    **facts: object,
 ) -> tuple[int, int]:
     """Write a data set of the rows that are not in ``bad``; ``out`` appears when it is whole.
 
@@ -115,7 +115,7 @@ def write_units(units: Sequence[tuple[Unit, Bad]], path: Path) -> Written:
     first = next(rows, None)
     if first is not None:  # a shard without rows is none
 
-        def all_rows() -> Iterator[Mapping[str, Any]]:
+        def all_rows() -> Iterator[Mapping[str, object]]:
             yield first
             yield from rows
 
@@ -135,7 +135,7 @@ def _bad_of(parts: Sequence[Part], bad: Mapping[Path, Bad]) -> Iterator[Bad]:
         yield {number: bad[unit.path][number] for number in own[start:stop]}
 
 
-def _good_rows(unit: Unit, bad: Bad, written: Written) -> Iterator[Mapping[str, Any]]:
+def _good_rows(unit: Unit, bad: Bad, written: Written) -> Iterator[Mapping[str, object]]:
     """Yield the rows to keep; the others go to the quarantine."""
     for where, row in _readable(unit):
         if findings := bad.get(int(where.rpartition(":")[2])):
@@ -150,16 +150,16 @@ def _good_rows(unit: Unit, bad: Bad, written: Written) -> Iterator[Mapping[str, 
             yield shard_row(record, row)
 
 
-def shard_row(record: Record, row: Row) -> dict[str, Any]:
+def shard_row(record: Record, row: Row) -> dict[str, object]:
     """Return a row of a shard; an image that lies in the row goes into it as a file."""
     released = "message" in row or not row.get("media")
-    given = [{}] * len(record.media) if released else row["media"]
+    given: Any = [{}] * len(record.media) if released else row["media"]
     media = [_medium(*pair) for pair in zip(record.media, given, strict=True)]
     kept = {name: row.get(name) for name in ("origin", "attempts", "solved", "reasoning")}
     return record.to_row() | {"media": media} | kept
 
 
-def _medium(item: Media, given: Mapping[str, Any]) -> dict[str, Any]:
+def _medium(item: Media, given: Mapping[str, object]) -> dict[str, object]:
     if not item.uri.startswith("data:"):
         return {"kind": item.kind, "uri": item.uri, "bytes": None}
     name = given.get("uri") if given.get("bytes") else None
@@ -186,7 +186,7 @@ def _text(unit: Unit, where: str) -> str | None:
     return line.rstrip(b"\n").decode("utf-8", "backslashreplace")
 
 
-def _line(where: str, findings: Sequence[Finding], row: Any) -> str:
+def _line(where: str, findings: Sequence[Finding], row: object) -> str:
     reasons = [{"kind": finding.kind, "detail": finding.detail} for finding in findings]
     content = {"where": where, "uid": findings[0].uid, "reasons": reasons, "row": row}
     return json.dumps(content, default=_plain) + "\n"
