@@ -5,27 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import TypedDict
 
 from r1reward.core.media import ImageError
 from r1reward.core.verdict import parse_verdict
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.score.ballots import Ballot, Count, count
+from r1reward.eval.score.results import FaultRow
 from r1reward.judge.base import Fault, Judge, TooManyFaultsError
 from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
 from r1reward.judge.protocol import Call, Protocol
 from r1reward.store.answers import USAGE, AnswerRow, Journal
-
-
-class FaultRow(TypedDict):
-    """A prompt that failed for good: which item it showed in which order, and why."""
-
-    index: int
-    id: str
-    label: int
-    kind: str
-    detail: str
 
 
 @dataclass

@@ -1,54 +1,13 @@
-"""What ``results.json`` holds of one evaluation."""
-
-from typing import Any, TypedDict
+"""Fills ``results.json`` from an evaluation."""
 
 from omegaconf import DictConfig
 
 from r1reward.cli.command import typed
 from r1reward.config.tree import plain
-from r1reward.eval.ask import Evaluation, FaultRow
+from r1reward.eval.ask import Evaluation
+from r1reward.eval.score.results import SCHEMA, Results
 from r1reward.eval.score.scoring import Score
 from r1reward.run.provenance import versions
-
-SCHEMA = 1  # of results.json
-
-
-class Timing(TypedDict):
-    """What an evaluation took: seconds, answers that were asked, answers that were there."""
-
-    seconds: float
-    asked: int
-    reused: int
-
-
-class Results(TypedDict):
-    """The content of ``results.json``.
-
-    Attributes:
-        schema: of this file.
-        benchmark: its name.
-        judge: its identity.
-        score: of :meth:`r1reward.eval.score.scoring.Score.to_dict`.
-        notes: what readers must know beside the score's own warnings.
-        faults: prompts that failed for good.
-        usage: tokens and dollars of all answers.
-        timing: of the last session.
-        command: the command line.
-        config: the resolved configuration.
-        versions: of packages.
-    """
-
-    schema: int
-    benchmark: str
-    judge: str
-    score: dict[str, Any]
-    notes: list[str]
-    faults: list[FaultRow]
-    usage: dict[str, float]
-    timing: Timing
-    command: str
-    config: dict[str, Any]
-    versions: dict[str, str]
 
 
 def results(

@@ -22,13 +22,14 @@ from rich.console import Console
 
 from r1reward.cli.command import error, run_command
 from r1reward.config.secrets import check_secrets
-from r1reward.eval.ask import Evaluation, FaultRow
+from r1reward.eval.ask import Evaluation
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.report.browser import judgements, sample
 from r1reward.eval.report.page import report
 from r1reward.eval.report.table import show
 from r1reward.eval.results import results
 from r1reward.eval.score.items import write_items
+from r1reward.eval.score.results import FaultRow
 from r1reward.eval.score.scoring import summarise
 from r1reward.eval.tracking import track
 from r1reward.judge.base import Judge, TooManyFaultsError

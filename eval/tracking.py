@@ -7,8 +7,8 @@ from pathlib import Path
 
 from r1reward.core.record import Media
 from r1reward.eval.report.browser import Judgements
-from r1reward.eval.results import Results
 from r1reward.eval.score.intervals import Rate
+from r1reward.eval.score.results import Results
 from r1reward.eval.score.scoring import Metrics, Score
 from r1reward.pages.thumbnails import strip
 from r1reward.run.provenance import provenance

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from r1reward.eval.report import plots
 from r1reward.eval.report.browser import FILTERS, Judgements
 from r1reward.eval.report.leaderboard import leaderboards
-from r1reward.eval.results import Results
 from r1reward.eval.score.intervals import Rate
+from r1reward.eval.score.results import Results
 from r1reward.eval.score.scoring import Grouping, Metrics, Score
 from r1reward.pages.html import render
 

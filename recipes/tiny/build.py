@@ -28,7 +28,6 @@ CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
 BATCH_SIZE = 32
 
 
-# What pretraining gives a real model: it sees, compares and concludes.
 class Round(TypedDict, total=False):
     """Arguments of :func:`r1reward.recipes.tiny.cold_start.train`."""
 
@@ -39,6 +38,7 @@ class Round(TypedDict, total=False):
     vision_learning_rate: float
 
 
+# What pretraining gives a real model: it sees, compares and concludes.
 SEEING: Round = {"steps": 1100, "batch_size": BATCH_SIZE, "learning_rate": 2e-3, "bias": 0.0}
 # The cold start: the annotator believes the first response in 60 % of the cases, without looking.
 COLD_START: Round = {"steps": 60, "batch_size": BATCH_SIZE, "learning_rate": 3e-4, "bias": 0.6}
