@@ -5,17 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
 
 from r1reward.core.media import ImageError
 from r1reward.core.verdict import parse_verdict
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.score.ballots import Ballot, Count, count
+from r1reward.eval.score.results import FaultRow
 from r1reward.judge.base import Fault, Judge, TooManyFaultsError
 from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
 from r1reward.judge.protocol import Call, Protocol
-from r1reward.store.answers import Journal
+from r1reward.store.answers import USAGE, AnswerRow, Journal
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Evaluation:
     asked: int = 0
     reused: int = 0
     done: float = 0
-    faults: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[FaultRow] = field(default_factory=list)
 
     def items(self) -> Iterator[Item]:
         """Yield the items to judge; none is kept."""
@@ -78,7 +78,7 @@ class Evaluation:
         """Return the counted votes of the journal; adds to ``usage`` what they took."""
         return count(self._ballots(usage), self.protocol)
 
-    def answers(self) -> Iterator[tuple[Call, list[dict[str, Any]]]]:
+    def answers(self) -> Iterator[tuple[Call, list[AnswerRow]]]:
         """Yield each prompt and the journal's answers to it; the prompts of an item in a row."""
         for item in self.items():
             for call in self.protocol.calls(item):
@@ -136,13 +136,15 @@ class Evaluation:
 
     def _failed(self, call: Call, fault: Fault) -> None:
         item = call.item
-        row = {"index": item.index, "id": item.id, "label": item.label, **asdict(fault)}
+        row = FaultRow(
+            index=item.index, id=item.id, label=item.label, kind=fault.kind, detail=fault.detail
+        )
         self.faults.append(row)
         self.journal.fault(**row)
 
     def _ballots(self, usage: dict[str, float]) -> Iterator[Ballot]:
         for call, rows in self.answers():
             for row in rows:
-                for key in ("prompt_tokens", "completion_tokens", "cost"):
+                for key in USAGE:
                     usage[key] = usage.get(key, 0) + row[key]
             yield Ballot(call.item, tuple(parse_verdict(row["text"]) for row in rows))

@@ -18,9 +18,9 @@ from rich.table import Table
 from r1reward.cli.command import user_errors
 from r1reward.core.errors import UserError
 from r1reward.eval.report.table import rate_text
-from r1reward.eval.results import SCHEMA
 from r1reward.eval.score.intervals import Interval, Paired, Rate, paired
 from r1reward.eval.score.items import AGAIN, ItemResult, read_items
+from r1reward.eval.score.results import SCHEMA, Results
 from r1reward.eval.score.scoring import SCHEMA as SCORE_SCHEMA
 from r1reward.machine.console import console_on
 
@@ -37,7 +37,7 @@ class Run:
     """One finished evaluation: its ``results.json``, and its items by index."""
 
     path: Path
-    results: dict[str, Any]
+    results: Results
     items: dict[int, ItemResult]
 
     @property

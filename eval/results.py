@@ -1,15 +1,13 @@
-"""What ``results.json`` holds of one evaluation."""
+"""Fills ``results.json`` from an evaluation."""
 
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r1reward.cli.command import typed
+from r1reward.config.tree import plain
 from r1reward.eval.ask import Evaluation
+from r1reward.eval.score.results import SCHEMA, Results
 from r1reward.eval.score.scoring import Score
 from r1reward.run.provenance import versions
-
-SCHEMA = 1  # of results.json
 
 
 def results(
@@ -18,7 +16,7 @@ def results(
     score: Score,
     usage: dict[str, float],
     seconds: float,
-) -> dict[str, Any]:
+) -> Results:
     """Return the content of ``results.json``."""
     return {
         "schema": SCHEMA,
@@ -34,7 +32,7 @@ def results(
             "reused": evaluation.reused,
         },
         "command": typed("eval"),
-        "config": OmegaConf.to_container(cfg),
+        "config": plain(cfg),
         "versions": versions(),
     }
 

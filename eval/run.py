@@ -29,6 +29,7 @@ from r1reward.eval.report.page import report
 from r1reward.eval.report.table import show
 from r1reward.eval.results import results
 from r1reward.eval.score.items import write_items
+from r1reward.eval.score.results import FaultRow
 from r1reward.eval.score.scoring import summarise
 from r1reward.eval.tracking import track
 from r1reward.judge.base import Judge, TooManyFaultsError
@@ -104,7 +105,7 @@ def directory(
     return Path(cfg.run.root, benchmark_name, slug)
 
 
-def _list_faults(faults: list[dict[str, Any]]) -> None:
+def _list_faults(faults: list[FaultRow]) -> None:
     lines = [
         f"  row {fault['index'] + 1}, {fault['id']}: {fault['kind']}: {fault['detail']}"
         for fault in faults

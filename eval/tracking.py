@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from r1reward.core.pair import Media
+from r1reward.eval.report.browser import Judgements
 from r1reward.eval.score.intervals import Rate
+from r1reward.eval.score.results import Results
 from r1reward.eval.score.scoring import Metrics, Score
 from r1reward.pages.thumbnails import strip
 from r1reward.run.provenance import provenance
@@ -28,9 +29,9 @@ _COLUMNS = (
 def track(
     project: str,
     folder: Path,
-    results: Mapping[str, Any],
+    results: Results,
     score: Score,
-    judgements: Mapping[str, Any],
+    judgements: Judgements,
     report: Path,
 ) -> None:
     """Send one evaluation; offline, into ``folder``, where there is no key. Nothing prompts.
@@ -90,7 +91,7 @@ def _rate(name: str, rate: Rate | None) -> Iterator[tuple[str, float]]:
             yield f"{name}/high", rate.interval.high
 
 
-def _rows(judgements: Mapping[str, Any]) -> Iterator[list[Any]]:
+def _rows(judgements: Judgements) -> Iterator[list[object]]:
     for item in judgements["items"]:
         sources = [judgements["images"][name]["src"] for name in item["images"]]
         picture = strip([Media("image", source) for source in sources if source], None, _PIXELS)

@@ -12,7 +12,6 @@ without a cluster. Run directory, journal, progress, resumption, trackers and ex
 import os
 import subprocess
 import sys
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -27,7 +26,7 @@ class TrainingError(R1RewardError):
     """A training process has failed; the message is its own."""
 
 
-def fine_tune(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
+def fine_tune(cfg: DictConfig, run_dir: RunDir, progress: Progress) -> None:
     """Run torchrun to its end, in processes of which nothing is left behind.
 
     Raises:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from r1reward.config.compose import PACKAGE
 from r1reward.core.errors import ConfigError
@@ -119,12 +118,12 @@ class Pipeline:
         folders |= {"out": str(self.folder(name)), "package": str(PACKAGE)}
         return [Template(text).substitute(folders) for text in stage.run]
 
-    def done(self, name: str) -> dict[str, Any] | None:
+    def done(self, name: str) -> dict[str, object] | None:
         """Return what is on record about the finished stage, None when it is still to do."""
         if name not in self.keys or not (self.folder(name) / self.stages[name].output).exists():
             return None
         try:
-            record: dict[str, Any] = json.loads(self._record(name).read_bytes())
+            record: dict[str, object] = json.loads(self._record(name).read_bytes())
         except (OSError, ValueError):
             return None
         return record

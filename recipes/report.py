@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 from omegaconf import DictConfig
@@ -166,7 +165,7 @@ def _table(one: Board) -> Table:
     return table
 
 
-def _title(name: Any) -> str:
+def _title(name: object) -> str:
     return str(name).replace("_", " ")
 
 

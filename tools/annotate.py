@@ -10,12 +10,12 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from r1reward.cli.command import error, run_command
+from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.core.fields import PreferenceError
 from r1reward.data.annotate.attempts import Annotation, Preset
@@ -67,7 +67,7 @@ def _run(
     annotation: Annotation,
     folder: AnnotatedFolder,
     rows: int,
-    settings: dict[str, Any],
+    settings: dict[str, object],
     media_root: str,
 ) -> None:
     began = time.monotonic()
@@ -83,12 +83,12 @@ def _run(
 
 def _preset(cfg: DictConfig) -> Preset:
     try:
-        return Preset(**cfg)
+        return Preset(**plain(cfg))
     except TypeError as problem:  # a key that was added with +
         raise ConfigError(f"preset: {problem}") from None
 
 
-def _settings(source: Path, preset: Preset, judge: Judge) -> dict[str, Any]:
+def _settings(source: Path, preset: Preset, judge: Judge) -> dict[str, object]:
     """Return what one folder has to be annotated with; more rows and more attempts may follow."""
     return {
         "input": str(source),

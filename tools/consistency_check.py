@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from hydra.utils import instantiate
@@ -76,13 +76,55 @@ def read_cases(path: Path | str) -> list[Labelled]:
     return list(found.values())
 
 
+class Rate(TypedDict):
+    """Cases, those that a check got right, their share, and its 95% interval (low, high)."""
+
+    n: int
+    right: int
+    accuracy: float
+    interval: list[float]
+
+
+class Agreed(TypedDict):
+    """How far two checks say the same: cases that both checked, share, Cohen's kappa."""
+
+    n: int
+    agree: float | None
+    kappa: float | None
+
+
+class Calls(TypedDict):
+    """What asking took: requests, their latency in seconds, tokens, dollars."""
+
+    asked: int
+    cached: int
+    retries: int
+    p50_s: float | None
+    p95_s: float | None
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+
+
+class Report(Rate):
+    """All figures of a check; ``kinds`` and ``failures`` are by name."""
+
+    wrongly_consistent: int
+    wrongly_inconsistent: int
+    no_word: int
+    kinds: dict[str, Rate]
+    rule_judge: Agreed
+    failures: dict[str, int]
+    calls: Calls | None
+
+
 def right(labelled: Sequence[Labelled], agreements: Sequence[Agreement]) -> list[bool]:
     """Return for each case whether the check's word is true; no word is not."""
     pairs = zip(labelled, agreements, strict=True)
     return [agreement.consistent is one.consistent for one, agreement in pairs]
 
 
-def rate(correct: Sequence[bool]) -> dict[str, Any]:
+def rate(correct: Sequence[bool]) -> Rate:
     """Return count, share and 95% Wilson interval of what is right."""
     low, high = wilson_interval(sum(correct), len(correct))
     return {
@@ -93,7 +135,7 @@ def rate(correct: Sequence[bool]) -> dict[str, Any]:
     }
 
 
-def agreement(first: Sequence[bool | None], second: Sequence[bool | None]) -> dict[str, Any]:
+def agreement(first: Sequence[bool | None], second: Sequence[bool | None]) -> Agreed:
     """Return the share of equal words and Cohen's kappa, over the cases that both checked.
 
     Kappa is what they agree beyond chance; None when one of the two words is all that both say.
@@ -108,7 +150,7 @@ def agreement(first: Sequence[bool | None], second: Sequence[bool | None]) -> di
     return {"n": len(both), "agree": agree, "kappa": kappa}
 
 
-def calls(agreements: Sequence[Agreement], prices: tuple[float, float]) -> dict[str, Any] | None:
+def calls(agreements: Sequence[Agreement], prices: tuple[float, float]) -> Calls | None:
     """Return what asking took, None when nobody was asked.
 
     Args:
@@ -136,7 +178,7 @@ def calls(agreements: Sequence[Agreement], prices: tuple[float, float]) -> dict[
 
 def report(
     labelled: Sequence[Labelled], agreements: Sequence[Agreement], prices: tuple[float, float]
-) -> dict[str, Any]:
+) -> Report:
     """Return all figures of a check, as check.json holds them."""
     correct = right(labelled, agreements)
     kinds = list(dict.fromkeys(one.kind for one in labelled))
@@ -162,7 +204,7 @@ def report(
     }
 
 
-def show(console: Console, found: dict[str, Any], check: str) -> None:
+def show(console: Console, found: Report, check: str) -> None:
     """Print the figures of the check that is called ``consistency``."""
     table = Table(title=check, title_justify="left", title_style="bold")
     for column in ("kind", "n", "right", "accuracy", "95% interval"):
@@ -188,7 +230,7 @@ def show(console: Console, found: dict[str, Any], check: str) -> None:
         _show_calls(console, asking)
 
 
-def _cells(name: str, one: dict[str, Any]) -> list[str]:
+def _cells(name: str, one: Rate) -> list[str]:
     low, high = one["interval"]
     return [
         name,
@@ -199,7 +241,7 @@ def _cells(name: str, one: dict[str, Any]) -> list[str]:
     ]
 
 
-def _show_calls(console: Console, asking: dict[str, Any]) -> None:
+def _show_calls(console: Console, asking: Calls) -> None:
     console.print(
         f"asked {asking['asked']}, in the cache {asking['cached']}, retries {asking['retries']}, "
         f"tokens {asking['prompt_tokens']:,} read and {asking['completion_tokens']:,} written"

@@ -5,11 +5,11 @@ Exit status: 0 when the page is there, 2 for a configuration or data that cannot
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r1reward.cli.command import run_command, typed
+from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.data.page.page import page
 from r1reward.data.page.survey import Sampling, count_rows, survey
@@ -24,7 +24,7 @@ def show(cfg: DictConfig) -> None:
     for key, least in {"records": 0, "pixels": 16, "languages": 0, "seed": 0}.items():
         if type(cfg[key]) is not int or cfg[key] < least:
             raise ConfigError(f"{key}={cfg[key]}: give {least} or more")
-    given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    given = plain(cfg, complete=True)
     path, out = Path(given["input"]), Path(given["out"])
     if out.suffix != ".html":
         raise ConfigError(f"out={out}: name the page, such as page.html")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from r1reward.cli.command import run_command, typed
 from r1reward.config.compose import CONF
+from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.core.pair import text_of
 from r1reward.core.rows import RowError
@@ -39,7 +40,7 @@ _UNUSABLE = {"record": "not a record", "media": "media that cannot be opened", "
 
 def clean(cfg: DictConfig) -> None:
     """Clean, from a resolved configuration to the tables."""
-    given: dict[str, Any] = OmegaConf.to_container(cfg, throw_on_missing=True)
+    given = plain(cfg, complete=True)
     rules = rules_of(given)
     console, source, out = console_on(sys.stdout), Path(given["input"]), Path(given["out"])
     if not source.exists():

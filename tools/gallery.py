@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,6 +48,30 @@ class NoResultError(UserError):
     """A directory that has no result; the message says why."""
 
 
+class Result(TypedDict, total=False):
+    """The last result of an experiment.
+
+    Attributes:
+        date: on which it began.
+        machine: in words.
+        revision: of the code.
+        overrides: of the command line, without the places.
+        steps: of training.
+        first: right answers and pairs of the first validation.
+        last: of the last one.
+        loss: after a cold start, which validates no pairs.
+    """
+
+    date: str
+    machine: str
+    revision: str | None
+    overrides: list[str]
+    steps: int
+    first: list[int]
+    last: list[int]
+    loss: float
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of training.
@@ -69,7 +93,7 @@ class Kind:
         ]
         return sorted(names, key=lambda name: name != self.base)
 
-    def changed(self, name: str) -> dict[str, tuple[Any, Any]]:
+    def changed(self, name: str) -> dict[str, tuple[object, object]]:
         """Return what the experiment changes: key -> (value in the base, its value)."""
         return differences(_composed(self, name), _composed(self, self.base))
 
@@ -98,7 +122,8 @@ def about(text: str) -> tuple[str, str]:
 def page() -> str:
     """Return the gallery in Markdown."""
     results, study = _read(RESULTS, {}), {cell["variant"]: cell for cell in _cells()}
-    rows, sections = [], []
+    rows: list[str] = []
+    sections: list[str] = []
     for kind in KINDS:
         for name in kind.names():
             last = results.get(f"{kind.config}/{name}")
@@ -110,7 +135,7 @@ def page() -> str:
     return "\n\n".join([_HEAD, "\n".join([*head, *rows]), *sections]) + "\n"
 
 
-def _section(kind: Kind, name: str, last: Mapping[str, Any] | None) -> Iterator[str]:
+def _section(kind: Kind, name: str, last: Result | None) -> Iterator[str]:
     purpose, command = about(_text(name))
     yield f"## {name}"
     yield purpose
@@ -133,7 +158,7 @@ def _text(name: str) -> str:
     return (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def _ending(result: Mapping[str, Any]) -> str:
+def _ending(result: Result) -> str:
     return _accuracy(*result["last"]) if "last" in result else f"loss {result['loss']:.3g}"
 
 
@@ -156,7 +181,7 @@ def _read(path: Path, otherwise: Any) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return f"`{text}`".replace("|", "\\|")
 
@@ -172,7 +197,7 @@ def keep(run_dir: RunDir) -> None:
         raise NoResultError(f"{run_dir.root}: not a finished run")
     config = OmegaConf.load(run_dir.root / "config.yaml")
     _, command, *overrides = told.start["command"]
-    result = {
+    result: Result = {
         "date": time.strftime("%Y-%m-%d", time.gmtime(told.begun)),
         "machine": told.start["machine"],
         "revision": told.start["revision"],
@@ -181,10 +206,9 @@ def keep(run_dir: RunDir) -> None:
         "steps": int(told.steps[-1]),
     }
     if ends := told.validations:
-        result |= {
-            end: [row["correct"], row["n"]]
-            for end, row in zip(("first", "last"), (ends[0], ends[-1]), strict=True)
-        }
+        first, last = ends[0], ends[-1]
+        result["first"] = [first["correct"], first["n"]]
+        result["last"] = [last["correct"], last["n"]]
     else:
         result["loss"] = loss_after(run_dir)
     known = _read(RESULTS, {}) | {f"{command}/{config.run.name}": result}

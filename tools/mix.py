@@ -9,12 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from r1reward.cli.command import run_command, typed
+from r1reward.config.tree import plain
 from r1reward.core.intervals import wilson_interval
 from r1reward.data.mix.keys import Fate, counts, fates
 from r1reward.data.mix.run import DROPPED, Mix, mix
@@ -24,7 +25,7 @@ from r1reward.machine.console import Live, console_on
 from r1reward.store.shards import media_folder
 
 
-def inputs_of(given: Any) -> list[Input]:
+def inputs_of(given: object) -> list[Input]:
     """Return the inputs of the configuration.
 
     Raises:
@@ -111,7 +112,7 @@ def _selection(cfg: Mapping[str, Any]) -> Selection:
     return Selection(**{**cfg, "attempts": None if attempts is None else tuple(attempts)})
 
 
-def _whole(value: Any, least: int) -> bool:
+def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -133,16 +134,16 @@ def show(console: Console, made: Mix, out: Path, seconds: float) -> None:
     table.add_section()
     table.add_row("all", *(f"{found['rows']:,}" for found in (read, *parts.values())))
     console.print(table)
-    names = dict.fromkeys(chain.from_iterable(found["difficulty"] for found in parts.values()))
-    table = Table("part", "label 1 (95%)", *names, "shards", "MiB", title="labels and difficulty")
+    levels = dict.fromkeys(chain.from_iterable(found["difficulty"] for found in parts.values()))
+    table = Table("part", "label 1 (95%)", *levels, "shards", "MiB", title="labels and difficulty")
     for name, found in parts.items():
         ones, rows = found["labels"]["1"], found["rows"]
         low, high = wilson_interval(ones, rows)
         label = f"{ones / rows:.1%} ({100 * low:.1f} to {100 * high:.1f})"
-        numbers = [f"{found['difficulty'].get(key, 0):,}" for key in names]
+        grades = [f"{found['difficulty'].get(key, 0):,}" for key in levels]
         shards = made.shards[name]
         size = sum(shard.bytes for shard in shards) / 2**20
-        table.add_row(escape(name), label, *numbers, str(len(shards)), f"{size:,.1f}")
+        table.add_row(escape(name), label, *grades, str(len(shards)), f"{size:,.1f}")
     console.print(table)
     if gone := fates(keys):
         reasons = ", ".join(f"{name} {number:,}" for name, number in gone)
@@ -163,7 +164,7 @@ def show(console: Console, made: Mix, out: Path, seconds: float) -> None:
 
 def make(cfg: DictConfig) -> None:
     """Make the mix and print its tables."""
-    given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    given = plain(cfg, complete=True)
     inputs = inputs_of(given["inputs"])
     settings = settings_of(given, weighted=inputs[0].weight is not None)
     console, out = console_on(sys.stdout), Path(given["out"])

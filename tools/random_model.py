@@ -7,14 +7,18 @@ tokens beyond it have a logit of zero, so that none is ever the likeliest one.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r1reward.cli.command import run_command
 from r1reward.config.compose import package_file
+from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, Qwen2_5_VLConfig
 
 _TINY = package_file("recipes/tiny/checkpoint")
 # What both sizes share (config.json of Qwen/Qwen2.5-VL-7B-Instruct).
@@ -87,10 +91,10 @@ def _write(cfg: DictConfig, out: Path) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _config(cfg: DictConfig, tokenizer: Any) -> Any:
+def _config(cfg: DictConfig, tokenizer: "PreTrainedTokenizerBase") -> "Qwen2_5_VLConfig":
     from r1reward.recipes.tiny.model import make_config
 
-    size: Any = OmegaConf.to_container(cfg.sizes[cfg.size])
+    size = plain(cfg.sizes[cfg.size])
     token_id = tokenizer.convert_tokens_to_ids
     return make_config(
         tokenizer,

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from types import TracebackType
+from typing import TextIO
 
 import numpy as np
 from omegaconf import DictConfig
@@ -102,7 +103,9 @@ def _rules(cfg: DictConfig) -> Rules:
     )
 
 
-def _facts(cfg: DictConfig, parts: list[Part], files: list[Path], rules: Rules) -> dict[str, Any]:
+def _facts(
+    cfg: DictConfig, parts: list[Part], files: list[Path], rules: Rules
+) -> dict[str, object]:
     """Return what a written data set depends on, as its manifest has it."""
     roots = sorted({str(Path(part.root).resolve()) for part in parts})
     if len(roots) > 1:
@@ -137,8 +140,13 @@ class _Report:
             self._file = self._stack.enter_context(open(part, "w", encoding="utf-8"))
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(error_type, error, trace)
         for kind, number in self._counts.items():
             if kind in WARNINGS and number > self._shown:
                 self._warn(f"{number - self._shown:,} more of {kind}; report=FILE has all")

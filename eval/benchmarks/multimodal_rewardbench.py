@@ -87,7 +87,7 @@ class MultimodalRewardBench(Benchmark):
         responses = field(row, "Output1"), field(row, "Output2")
         label: Position = 1 if better == "Output1" else 2
         media = images(field(row, "Image"))
-        return Preference(row["Text"], responses, media, label=label, source=self.name)
+        return Preference(str(row["Text"]), responses, media, label=label, source=self.name)
 
     def cluster(self, row: Row, place: Place) -> str:
         """Rows of one image belong together; some questions come with several pairs."""

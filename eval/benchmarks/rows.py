@@ -8,7 +8,7 @@ from typing import Any
 from r1reward.core.errors import UserError
 from r1reward.core.pair import Media
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
 class BenchmarkError(UserError):

@@ -65,7 +65,7 @@ class Collector:
             digests = {path: self._official(root, path, transfers) for path in self._expected}
         record(root, Snapshot(f"github.com/{OFFICIAL}", self._commit, self._commit, ()), digests)
         script = Script((root / _SCRIPT).read_text(encoding="utf-8"))
-        rows = [dict(row) for _, row in read_rows(root / _ANNOTATIONS)]
+        rows: list[dict[str, Any]] = [dict(row) for _, row in read_rows(root / _ANNOTATIONS)]
         bare = [row for row in rows if not row.get("Text")]
         found = self._collect(root, (row["Image"] for row in bare), hub, console, questions=True)
         self._ask(bare, found, script)
@@ -90,7 +90,10 @@ class Collector:
         return f"{HUGGING_FACE}/datasets/{source.repo}, {', '.join(where)}{reason}"
 
     def _ask(
-        self, rows: Iterable[dict[str, Any]], found: Mapping[str, Mapping[str, Row]], script: Script
+        self,
+        rows: Iterable[dict[str, Any]],
+        found: Mapping[str, Mapping[str, Row]],
+        script: Script,
     ) -> None:
         """Fill ``Text``, in the order of the file."""
         sources = {name: one for name, one in SOURCES.items() if isinstance(one, Source)}

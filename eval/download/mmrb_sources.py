@@ -91,7 +91,15 @@ def _column(name: str) -> Callable[[Script], TextOf]:
     return lambda script: lambda row: str(row[name])
 
 
-def _options(choices: list[str]) -> str:
+def _text(row: Row, column: str) -> str:
+    if not isinstance(found := row[column], str):
+        raise FetchError(f"{column}={found!r:.80}; expected a text")
+    return found
+
+
+def _options(choices: object) -> str:
+    if not isinstance(choices, list | tuple):
+        raise ValueError
     letters = zip(string.ascii_uppercase, choices, strict=False)
     return " ".join(f"({letter}) {choice}" for letter, choice in letters)
 
@@ -100,9 +108,9 @@ def _mmmu_pro(script: Script) -> TextOf:
     instruction = script.say("setup_mmmu_pro", "preceding multiple choice")
 
     def text(row: Row) -> str:
-        question = row["question"].replace("\r", "")
+        question = _text(row, "question").replace("\r", "")
         try:
-            options = _options(ast.literal_eval(row["options"]))
+            options = _options(ast.literal_eval(_text(row, "options")))
         except (ValueError, SyntaxError):
             raise FetchError(f"MMMU_Pro: options={row['options']!r:.80}; expected a list") from None
         return f"{instruction}\n{question} {options}"
@@ -113,7 +121,7 @@ def _mmmu_pro(script: Script) -> TextOf:
 def _mathvista(script: Script) -> TextOf:
     by_choice = script.say("setup_mathvista", "correct option letter")
     integer = script.say("setup_mathvista", "single integer")
-    decimals = {
+    decimals: dict[object, str] = {
         1: script.say("setup_mathvista", "one decimal place"),
         2: script.say("setup_mathvista", "two decimal places"),
     }
@@ -121,7 +129,7 @@ def _mathvista(script: Script) -> TextOf:
 
     def text(row: Row) -> str:
         nonlocal instruction  # a kind of answer without its own gets that of the row before
-        question = row["question"].replace("\r", "")
+        question = _text(row, "question").replace("\r", "")
         if row["unit"]:
             question += f" (Unit: {row['unit']})"
         if row["question_type"] == "multi_choice":
@@ -147,7 +155,7 @@ def _choices(function: str, columns: Sequence[str]) -> Callable[[Script], TextOf
         def text(row: Row) -> str:
             given = zip("ABCD", (row[column] for column in columns), strict=True)
             lines = [f"\n({letter}) {choice}" for letter, choice in given if choice != "nan"]
-            return "".join([row["question"], *lines, instruction])
+            return "".join([_text(row, "question"), *lines, instruction])
 
         return text
 
@@ -158,7 +166,7 @@ def _emma(script: Script) -> TextOf:
     image = script.say("setup_emma_coding", "<image_1>")
     old = script.say("setup_emma_coding", "Which code")
     new = script.say("setup_emma_coding", "What code")
-    return lambda row: row["question"][len(image) :].replace(old, new)
+    return lambda row: _text(row, "question")[len(image) :].replace(old, new)
 
 
 _LETTERS = ("A", "B", "C", "D")

@@ -3,7 +3,6 @@
 import threading
 import time
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -73,7 +72,7 @@ class Transfers:
         """End the threads that still count."""
         self._stopped.set()
 
-    def meter(self) -> type[Any]:
+    def meter(self) -> "type[_Meter]":
         """Return what huggingface_hub takes for its progress bar (``tqdm_class``)."""
         return type("Meter", (_Meter,), {"transfers": self})
 
@@ -91,7 +90,7 @@ class _Meter:
 
     transfers: Transfers
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.total = 0
 
     def __enter__(self) -> "_Meter":
@@ -106,10 +105,10 @@ class _Meter:
     def update_transfer(self, size: int) -> None:
         """Ignored: bytes on the wire, where the content is compressed; it makes one bar of two."""
 
-    def set_postfix_str(self, *_: Any, **__: Any) -> None:
+    def set_postfix_str(self, *_: object, **__: object) -> None:
         """Ignored: a speed."""
 
-    def set_transfer_postfix_str(self, *_: Any, **__: Any) -> None:
+    def set_transfer_postfix_str(self, *_: object, **__: object) -> None:
         """Ignored: a speed."""
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -130,11 +129,12 @@ def _remove_old(root: Path, repo: str, patterns: Sequence[str], digests: dict[st
             path.unlink()
 
 
-def _last(root: Path, repo: str) -> list[dict[str, Any]]:
+def _last(root: Path, repo: str) -> list[dict[str, str]]:
     try:
         content = json.loads((root / RECORD).read_bytes())
     except FileNotFoundError:
         return []
     except ValueError:
         raise FetchError(f"{root / RECORD}: not JSON; delete it") from None
-    return content["files"] if content.get("repo") == repo else []
+    files: list[dict[str, str]] = content["files"]
+    return files if content.get("repo") == repo else []

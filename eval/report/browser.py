@@ -2,10 +2,10 @@
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from r1reward.core.pair import text_of
 from r1reward.core.verdict import Verdict, parse_verdict
@@ -13,9 +13,8 @@ from r1reward.eval.score.ballots import Tally
 from r1reward.judge.item import Item
 from r1reward.judge.protocol import Call
 from r1reward.pages.thumbnails import Pictures
+from r1reward.store.answers import AnswerRow
 
-# One answer of the journal, or None where none came.
-Row = Mapping[str, Any]
 FILTERS = {
     "": "all",
     "right": "right in every order",
@@ -23,6 +22,42 @@ FILTERS = {
     "flipped": "flips with the order",
     "unparsed": "unreadable",
 }
+
+
+class Vote(TypedDict):
+    """An answer: its text, and its choice, or the reason why it cannot be read."""
+
+    text: str
+    choice: int | None
+    reason: str
+
+
+class Prompt(TypedDict):
+    """One order of an item: where the better response stood, and the votes of those asked."""
+
+    better: int
+    votes: list[Vote]
+    asked: int
+
+
+class JudgedItem(TypedDict):
+    """An item and all that the judge said of it; the better response comes first."""
+
+    index: int
+    id: str
+    facets: dict[str, str]
+    question: str
+    responses: list[str]
+    prompts: list[Prompt]
+    tags: list[str]
+    images: list[str]
+
+
+class Judgements(TypedDict):
+    """Items for the browser, and their pictures by name."""
+
+    items: list[JudgedItem]
+    images: dict[str, dict[str, str]]
 
 
 def sample(tallies: Iterable[Tally], most: int) -> set[int]:
@@ -34,11 +69,11 @@ def sample(tallies: Iterable[Tally], most: int) -> set[int]:
 
 
 def judgements(
-    answers: Iterable[tuple[Call, Sequence[Row]]],
+    answers: Iterable[tuple[Call, Sequence[AnswerRow]]],
     chosen: set[int],
     media_root: Path,
     pixels: int,
-) -> dict[str, Any]:
+) -> Judgements:
     """Return ``{"items": [...], "images": {name: ...}}`` for the items whose index was chosen.
 
     Args:
@@ -47,7 +82,7 @@ def judgements(
         media_root: folder of relative media paths.
         pixels: longest side of the pictures; the page carries them.
     """
-    items: list[dict[str, Any]] = []
+    items: list[JudgedItem] = []
     pictures = Pictures(media_root, pixels)
     for index, prompts in groupby(answers, key=lambda answer: answer[0].item.index):
         if index not in chosen:
@@ -55,11 +90,13 @@ def judgements(
         asked = list(prompts)
         item = asked[0][0].item
         names = [name for media in item.all_media() for name in pictures.names(media)]
-        items.append(_item(item, asked) | {"images": names})
+        items.append(_item(item, asked, names))
     return {"items": items, "images": pictures.found}
 
 
-def _item(item: Item, asked: Sequence[tuple[Call, Sequence[Row]]]) -> dict[str, Any]:
+def _item(
+    item: Item, asked: Sequence[tuple[Call, Sequence[AnswerRow]]], images: list[str]
+) -> JudgedItem:
     prompts = [_prompt(call, rows) for call, rows in asked]
     better_first = item.shown(1)  # the prompts say where it stood
     return {
@@ -70,25 +107,22 @@ def _item(item: Item, asked: Sequence[tuple[Call, Sequence[Row]]]) -> dict[str, 
         "responses": [text_of(response) for response in better_first.responses],
         "prompts": prompts,
         "tags": list(_tags(prompts)),
+        "images": images,
     }
 
 
-def _prompt(call: Call, rows: Sequence[Row]) -> dict[str, Any]:
-    votes = []
+def _prompt(call: Call, rows: Sequence[AnswerRow]) -> Prompt:
+    votes: list[Vote] = []
     for row in rows:
         verdict = parse_verdict(row["text"])
-        read = isinstance(verdict, Verdict)
-        votes.append(
-            {
-                "text": row["text"],
-                "choice": verdict.choice if isinstance(verdict, Verdict) else None,
-                "reason": "" if read else verdict.reason,  # type: ignore[union-attr]
-            }
-        )
+        if isinstance(verdict, Verdict):
+            votes.append({"text": row["text"], "choice": verdict.choice, "reason": ""})
+        else:
+            votes.append({"text": row["text"], "choice": None, "reason": verdict.reason})
     return {"better": call.item.label, "votes": votes, "asked": call.votes}
 
 
-def _tags(prompts: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _tags(prompts: Sequence[Prompt]) -> Iterator[str]:
     """Yield what a person filters by; a majority decides each order, as in the score."""
     leads = []
     for prompt in prompts:

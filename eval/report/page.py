@@ -1,17 +1,17 @@
 """The report of one evaluation: a single HTML file, readable without a network."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import yaml
 from markupsafe import Markup
 
 from r1reward.eval.report import plots
-from r1reward.eval.report.browser import FILTERS
+from r1reward.eval.report.browser import FILTERS, Judgements
 from r1reward.eval.report.leaderboard import leaderboards
 from r1reward.eval.score.intervals import Rate
+from r1reward.eval.score.results import Results
 from r1reward.eval.score.scoring import Grouping, Metrics, Score
 from r1reward.pages.html import render
 
@@ -43,8 +43,8 @@ class Cell:
 
 def report(
     score: Score,
-    results: Mapping[str, Any],
-    judgements: Mapping[str, Any],
+    results: Results,
+    judgements: Judgements,
 ) -> str:
     """Return the page.
 
@@ -95,7 +95,7 @@ def _sections(score: Score, boards: bool) -> Iterator[tuple[str, str]]:
     yield "how", "How it was made"
 
 
-def _cards(score: Score, results: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def _cards(score: Score, results: Results) -> Iterator[dict[str, str]]:
     found = score.overall
     for name, field in _CARDS.items():
         rate = getattr(found, field)
@@ -117,7 +117,7 @@ def _cards(score: Score, results: Mapping[str, Any]) -> Iterator[dict[str, str]]
         yield {"name": "cost", "value": f"${usage['cost']:.2f}", "note": "at the prices configured"}
 
 
-def _grouping(grouping: Grouping) -> dict[str, Any]:
+def _grouping(grouping: Grouping) -> dict[str, object]:
     columns = {
         name: field
         for name, field in _COLUMNS.items()
@@ -134,7 +134,7 @@ def _grouping(grouping: Grouping) -> dict[str, Any]:
     }
 
 
-def _group(group: Metrics, fields: list[str]) -> dict[str, Any]:
+def _group(group: Metrics, fields: list[str]) -> dict[str, object]:
     cells = [_cell(getattr(group, field)) for field in fields]
     return {"name": group.name, "count": group.items, "cells": cells}
 

@@ -1,13 +1,17 @@
 """The plots of an evaluation report; every point has its 95% interval."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from r1reward.eval.score.intervals import Rate
 from r1reward.eval.score.scoring import Metrics, VotePoint
 from r1reward.pages.html import INK, PALETTE, drawing, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH, _ROW = 8.2, 0.36  # inches
 _CHANCE: Any = {"color": INK, "linestyle": ":", "linewidth": 1, "zorder": 0}
@@ -96,7 +100,7 @@ def vote_curve(curve: Sequence[VotePoint]) -> Markup:
         )
 
 
-def _axes(figure: Any, names: Sequence[str]) -> Any:
+def _axes(figure: "Figure", names: Sequence[str]) -> "Axes":
     axes = figure.add_subplot()
     axes.set(xlim=(-0.5, 100.5), xlabel="accuracy, %", ylim=(len(names) - 0.45, -0.55))
     axes.set_yticks(range(len(names)), names)
@@ -105,7 +109,7 @@ def _axes(figure: Any, names: Sequence[str]) -> Any:
     return axes
 
 
-def _whisker(axes: Any, place: float, rate: Rate, colour: str) -> None:
+def _whisker(axes: "Axes", place: float, rate: Rate, colour: str) -> None:
     if rate.interval is not None:
         ends = [100 * rate.interval.low, 100 * rate.interval.high]
         axes.plot(ends, [place, place], color=colour, linewidth=1.3, marker="|", ms=7, zorder=2)

@@ -165,7 +165,7 @@ def stable_reinforce_advantage(
     response_mask: torch.Tensor,
     config: Any,
     index: Any = None,
-    **_unused: Any,
+    **_unused: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``(advantages, returns)`` of the whole batch, for verl.
 

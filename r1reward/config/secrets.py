@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
+
+from omegaconf import DictConfig
 
 from r1reward.config.tree import flatten
 from r1reward.core.errors import ConfigError
@@ -20,7 +21,7 @@ def is_secret(name: str) -> bool:
     return bool(_NAME.search(name))
 
 
-def check_secrets(cfg: Any) -> None:
+def check_secrets(cfg: DictConfig) -> None:
     """Refuse a configuration that holds a secret: run directory and trackers show all of it.
 
     Secrets belong into the environment; their values are looked for as well.
@@ -57,7 +58,7 @@ def _problem(key: str, text: str, known: Mapping[str, str]) -> str:
     return "holds a password" if any(map(_password, _ADDRESS.findall(text))) else ""
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list):

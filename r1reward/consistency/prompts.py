@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from r1reward.consistency.base import Case
 
@@ -37,7 +36,7 @@ class Preset:
     max_tokens: int
     write: Callable[[Case], str]
     read: Callable[[str, Case], bool | None]
-    forms: tuple[dict[str, Any], ...] = ({},)
+    forms: tuple[dict[str, object], ...] = ({},)
 
 
 def seen(case: Case, view: str) -> Case:
@@ -136,7 +135,7 @@ _SCHEMA = {
     "required": ["conclusion"],
     "additionalProperties": False,
 }
-_FORMS: tuple[dict[str, Any], ...] = (
+_FORMS: tuple[dict[str, object], ...] = (
     # vLLM's; a schema leaves a model free to write blanks for ever, and weak ones do.
     {"structured_outputs": {"choice": [f'{{"conclusion": "{word}"}}' for word in _WORDS]}},
     # OpenAI's, which many others know.

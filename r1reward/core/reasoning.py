@@ -8,7 +8,7 @@ from r1reward.core.pair import Preference
 from r1reward.core.verdict import Verdict, parse_verdict
 
 
-def reasoning_of(row: Mapping[str, Any], preference: Preference) -> str:
+def reasoning_of(row: Mapping[str, object], preference: Preference) -> str:
     """Return the ``reasoning`` of an annotated row: a whole response, ``<think>`` to ``<answer>``.
 
     Raises:

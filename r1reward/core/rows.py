@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from r1reward.core.errors import UserError
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 UNIT_ROWS = 4096  # of parquet at least, in whole row groups; of JSONL at most
 _UNIT_BYTES = 16 << 20  # of JSONL, at most
 _BATCH = 64  # rows read together: they may carry images

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from r1reward.core.errors import UserError
 
@@ -29,7 +29,7 @@ def workers_of(number: int | None) -> int:
 
 
 def in_order(
-    function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], workers: int
+    function: Callable[..., _T], tasks: Iterable[tuple[object, ...]], workers: int
 ) -> Iterator[_T]:
     """Yield ``function(*task)`` for each task, in their order; some wait, the others are unread.
 

@@ -94,7 +94,7 @@ class HFJudge(LocalJudge):
         texts = [text for text, _, _ in prompts]
         images = [image for _, found, _ in prompts for image in found or ()]
         videos = [video for _, _, found in prompts for video in found or ()]
-        options: dict[str, Any] = {"images": images or None}
+        options: dict[str, object] = {"images": images or None}
         if videos:
             frames, metadata = zip(*videos, strict=True)
             options |= {"videos": list(frames), "video_metadata": list(metadata)}

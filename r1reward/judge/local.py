@@ -36,7 +36,7 @@ class LocalJudge(Judge):
         self.identity = f"{Path(model).name}@{fingerprint(self.folder)}"
         self._limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
 
-    def messages(self, pair: Pair) -> list[dict[str, Any]]:
+    def messages(self, pair: Pair) -> list[dict[str, object]]:
         """Return the chat that shows ``pair``, with the limits on its pixels."""
         return build_messages(pair, media_root=self.media_root, **self._limits)
 

@@ -42,7 +42,7 @@ class VLLMJudge(LocalJudge):
         min_pixels: int | None,
         max_pixels: int | None,
         window: int,
-        engine: Mapping[str, Any],
+        engine: Mapping[str, object],
     ) -> None:
         super().__init__(protocol, media_root, model, revision, min_pixels, max_pixels)
         self.window = window
@@ -107,7 +107,7 @@ class VLLMJudge(LocalJudge):
         finally:
             del os.environ[janitor.TOKEN]  # the engine's processes have it
 
-    def _start(self, engine: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    def _start(self, engine: Callable[..., Any], arguments: dict[str, object]) -> Any:
         if count_gpus() > 0:
             return engine(model=str(self.folder), **arguments)
         for name, value in _CPU_ENVIRONMENT.items():
@@ -163,7 +163,7 @@ class VLLMJudge(LocalJudge):
         return self.start(_async_engine)
 
 
-def _async_engine(**arguments: Any) -> Any:
+def _async_engine(**arguments: object) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.async_llm import AsyncLLM

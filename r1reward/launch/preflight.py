@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import psutil
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from r1reward.config.batches import uneven_batches, uneven_engines
 from r1reward.config.secrets import check_secrets
@@ -38,7 +37,7 @@ _ROWS = 256
 _SHM = "/dev/shm"  # noqa: S108  (where POSIX shared memory is, by definition)
 
 
-def preflight(cfg: Any) -> None:
+def preflight(cfg: DictConfig) -> None:
     """Raise :class:`ConfigError` with one clear message for everything a run would trip over.
 
     Args:
@@ -81,7 +80,7 @@ def check_model(key: str, path: str) -> None:
             raise ConfigError(f"{key}={path}: no .safetensors weights there.")
 
 
-def check_engine(key: str, rollout: Any) -> None:
+def check_engine(key: str, rollout: DictConfig) -> None:
     """Refuse an engine over several GPUs whose only worker lives in the engine process."""
     backend = OmegaConf.select(rollout, "engine_kwargs.vllm.distributed_executor_backend")
     gpus = int(rollout.tensor_model_parallel_size)
@@ -93,7 +92,7 @@ def check_engine(key: str, rollout: Any) -> None:
         )
 
 
-def _check_reward(cfg: Any) -> None:
+def _check_reward(cfg: DictConfig) -> None:
     """Build what the reward processes will build, to hear now what is wrong with it."""
     try:
         ConsistencyGuard(**cfg.run.consistency_guard)
@@ -126,7 +125,7 @@ async def _reachable(check: OpenAICheck) -> bool:
         await check.close()
 
 
-def _check_consistency_server(cfg: Any, server: Any) -> None:
+def _check_consistency_server(cfg: DictConfig, server: DictConfig) -> None:
     for key, needed in (("enable_resource_pool", True), ("rollout.free_cache_engine", False)):
         if OmegaConf.select(server, key) != needed:
             raise ConfigError(
@@ -146,7 +145,7 @@ def _check_consistency_server(cfg: Any, server: Any) -> None:
             )
 
 
-def _check_data(key: str, files: Any, media_root: str | None) -> None:
+def _check_data(key: str, files: str | Sequence[str] | None, media_root: str | None) -> None:
     errors: list[str] = []
     for path in data_files(key, files):
         try:
@@ -162,12 +161,12 @@ def _check_data(key: str, files: Any, media_root: str | None) -> None:
         raise ConfigError(f"{listed}\nRun `r1reward validate files=[...]` for the whole list.")
 
 
-def data_files(key: str, files: Any) -> list[Path]:
+def data_files(key: str, files: str | Sequence[str] | None) -> list[Path]:
     """Return the files and folders that ``data.<key>`` names, all of which are there."""
-    files = [files] if isinstance(files, str) else list(files or ())
-    if not files:
+    names = [files] if isinstance(files, str) else list(files or ())
+    if not names:
         raise ConfigError(f"data.{key} names no file. Choose a `data=` or give a path.")
-    paths = [Path(file).expanduser() for file in files]
+    paths = [Path(name).expanduser() for name in names]
     for path in paths:
         if not path.exists():
             raise ConfigError(
@@ -209,7 +208,7 @@ def _row_error(
     return None
 
 
-def _check_division(cfg: Any) -> None:
+def _check_division(cfg: DictConfig) -> None:
     """Refuse batches and engines that the GPUs cannot share; verl would fail after minutes."""
     part, gpus = cfg.actor_rollout_ref, int(cfg.trainer.n_gpus_per_node * cfg.trainer.nnodes)
     problem = uneven_engines(gpus, int(part.rollout.tensor_model_parallel_size)) or uneven_batches(

@@ -1,12 +1,13 @@
 """Checks of a cold start before training: every row has something to learn, and fits."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+
+from omegaconf import DictConfig
 
 from r1reward.config.batches import uneven_batch
 from r1reward.config.secrets import check_secrets
@@ -24,9 +25,10 @@ from r1reward.store.shards import media_folder
 
 # Rows whose images are decoded together; they may carry them, so all of a file would not fit.
 _ROWS = 256
+_Scanned = tuple[str, Row | RowError]
 
 
-def sft_preflight(cfg: Any) -> None:
+def sft_preflight(cfg: DictConfig) -> None:
     """Raise :class:`ConfigError` with one clear message for everything a run would trip over.
 
     With ``data.drop_unusable`` rows that cannot be learned from are listed in ``data.dropped``.
@@ -42,7 +44,7 @@ def sft_preflight(cfg: Any) -> None:
         length = PromptLength(str(cfg.model.path), cfg.data.min_pixels, cfg.data.max_pixels)
     except LengthError as error:
         raise ConfigError(f"model.path: {error}") from None
-    dropped: list[dict[str, Any]] = []
+    dropped: list[dict[str, object]] = []
     rows = {
         key: _check_rows(key, cfg.data, length, dropped)
         for key in ("train_files", "val_files")
@@ -53,14 +55,16 @@ def sft_preflight(cfg: Any) -> None:
         file.writelines(json.dumps(entry) + "\n" for entry in dropped)
 
 
-def _check_machine(cfg: Any) -> None:
+def _check_machine(cfg: DictConfig) -> None:
     if cfg.trainer.nnodes != 1:
         raise ConfigError(f"trainer.nnodes={cfg.trainer.nnodes}: a cold start runs on one machine.")
     if problem := uneven_batch(int(cfg.data.train_batch_size), int(cfg.trainer.n_gpus_per_node)):
         raise ConfigError(f"{problem}.")
 
 
-def _check_rows(key: str, data: Any, length: PromptLength, dropped: list[dict[str, Any]]) -> int:
+def _check_rows(
+    key: str, data: DictConfig, length: PromptLength, dropped: list[dict[str, object]]
+) -> int:
     """Return how many rows can be learned from, at most as many as the configuration takes."""
     paths, errors, index = data_files(key, data[key]), [], 0
     names = [data[key]] if isinstance(data[key], str) else list(data[key])
@@ -88,15 +92,15 @@ def _check_rows(key: str, data: Any, length: PromptLength, dropped: list[dict[st
     return min(index - len(errors), most) if most > 0 else index - len(errors)
 
 
-def _in_parallel(check: Any, rows: Iterator[tuple[str, Any]]) -> Iterator[str | None]:
+def _in_parallel(
+    check: Callable[[_Scanned], str | None], rows: Iterator[_Scanned]
+) -> Iterator[str | None]:
     with ThreadPoolExecutor() as pool:
         while chunk := list(islice(rows, _ROWS)):
             yield from pool.map(check, chunk)
 
 
-def _row_error(
-    item: tuple[str, Row | RowError], root: Path, length: PromptLength, limit: int
-) -> str | None:
+def _row_error(item: _Scanned, root: Path, length: PromptLength, limit: int) -> str | None:
     where, row = item
     if isinstance(row, RowError):
         raise row  # the reader of the training processes fails on it as well
@@ -115,7 +119,7 @@ def _row_error(
     return None
 
 
-def _check_steps(cfg: Any, train: int, val: int) -> None:
+def _check_steps(cfg: DictConfig, train: int, val: int) -> None:
     batch, steps = int(cfg.data.train_batch_size), cfg.data.steps
     if train < batch:
         raise ConfigError(

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group
 from rich.markup import escape
 
@@ -42,13 +41,13 @@ class Job:
     """
 
     name: str
-    preflight: Callable[[Any], None]
-    train: Callable[[Any, RunDir, Progress], None]
+    preflight: Callable[[DictConfig], None]
+    train: Callable[[DictConfig, RunDir, Progress], None]
     summary: Callable[[RunDir], Group]
     result: Callable[[RunDir], float]
 
 
-def _reinforce(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
+def _reinforce(cfg: DictConfig, run_dir: RunDir, progress: Progress) -> None:
     with session(cfg, run_dir):
         import ray
 
@@ -68,7 +67,7 @@ def _reinforce(cfg: Any, run_dir: RunDir, progress: Progress) -> None:
 REINFORCEMENT = Job("train", preflight, _reinforce, summary, accuracy_after)
 
 
-def launch(cfg: Any, job: Job = REINFORCEMENT) -> float:
+def launch(cfg: DictConfig, job: Job = REINFORCEMENT) -> float:
     """Run the training job ``cfg`` and return its result.
 
     Args:

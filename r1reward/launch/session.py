@@ -7,10 +7,10 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
+from r1reward.config.tree import plain
 from r1reward.machine import janitor
 from r1reward.run import tracking
 from r1reward.store.rundir import RunDir
@@ -31,7 +31,9 @@ VERL_ENVIRONMENT = {
 _OF_A_NEW_CLUSTER = ("num_cpus", "num_gpus", "object_store_memory", "include_dashboard")
 
 
-def environment(cfg: Any, run_dir: RunDir, token: str, model: str, job_type: str) -> dict[str, str]:
+def environment(
+    cfg: DictConfig, run_dir: RunDir, token: str, model: str, job_type: str
+) -> dict[str, str]:
     """Return the environment of every process of the run; nobody has to set it by hand.
 
     Args:
@@ -73,7 +75,7 @@ def cleaned_up() -> Iterator[tuple[str, Path]]:
 
 
 @contextlib.contextmanager
-def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
+def session(cfg: DictConfig, run_dir: RunDir) -> Iterator[None]:
     """Start Ray for one run and take everything down afterwards, also after a kill.
 
     ``ray_kwargs.ray_init.address`` joins a cluster that is already there.
@@ -81,7 +83,7 @@ def session(cfg: Any, run_dir: RunDir) -> Iterator[None]:
     import ray
 
     with cleaned_up() as (token, scratch):
-        options: dict[str, Any] = OmegaConf.to_container(cfg.ray_kwargs.ray_init)  # type: ignore[assignment]
+        options = plain(cfg.ray_kwargs.ray_init)
         given = options.pop("runtime_env", None) or {}
         runtime_env = {key: value for key, value in given.items() if value is not None}
         variables = environment(cfg, run_dir, token, str(cfg.actor_rollout_ref.model.path), "train")

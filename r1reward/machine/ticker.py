@@ -1,5 +1,6 @@
 """The live line of anything that asks a judge many prompts."""
 
+from collections.abc import Sized
 from typing import Protocol
 
 from rich.console import Console
@@ -13,7 +14,11 @@ class Watched(Protocol):
     asked: int
     reused: int
     done: float
-    faults: list[dict[str, object]]
+
+    @property
+    def faults(self) -> Sized:
+        """Those that failed for good."""
+        ...
 
 
 class Ticker(Live):

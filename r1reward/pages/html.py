@@ -39,7 +39,7 @@ _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _NAMES = re.compile(r' id="[A-Za-z0-9]+_[0-9]+"')  # of groups; two plots would share them
 
 
-def render(package: str, template: str, **values: Any) -> str:
+def render(package: str, template: str, **values: object) -> str:
     """Return the page of ``<package>/templates/<template>``; a value it lacks is an error."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("r1reward")]),

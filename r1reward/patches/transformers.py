@@ -26,14 +26,16 @@ def windows_one_by_one(module: Any) -> None:
     original, plain = attention.forward, registry["sdpa"]
 
     @functools.wraps(original)
-    def forward(self: Any, hidden_states: Any, cu_seqlens: Any, *args: Any, **kwargs: Any) -> Any:
+    def forward(
+        self: Any, hidden_states: Any, cu_seqlens: Any, *args: object, **kwargs: Any
+    ) -> Any:
         if self.config._attn_implementation == "sdpa":
             kwargs["windows"] = windows_of(cu_seqlens)
             cu_seqlens = cu_seqlens.new_tensor([0, hidden_states.shape[0]], device="cpu")
         return original(self, hidden_states, cu_seqlens, *args, **kwargs)
 
     @functools.wraps(plain)
-    def sdpa(layer: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+    def sdpa(layer: Any, query: Any, key: Any, value: Any, *args: object, **kwargs: Any) -> Any:
         windows = kwargs.pop("windows", None)
         if windows is None:
             return plain(layer, query, key, value, *args, **kwargs)

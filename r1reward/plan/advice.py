@@ -1,7 +1,6 @@
 """What to change where a plan does not fit: mild changes before those that cost time."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,7 +19,7 @@ _LEAST_SHARE = 0.2  # of a GPU for the engine
 _WORTH = 0.99  # a change that leaves more than this of the phase's bytes is none
 
 
-def advise(cfg: DictConfig, plan: Callable[[DictConfig], Plan]) -> tuple[dict[str, Any], Plan]:
+def advise(cfg: DictConfig, plan: Callable[[DictConfig], Plan]) -> tuple[dict[str, object], Plan]:
     """Return the keys to set, and the plan with them.
 
     The fullest phase gets the mildest change that helps it, until all fit; then every change that
@@ -34,7 +33,7 @@ def advise(cfg: DictConfig, plan: Callable[[DictConfig], Plan]) -> tuple[dict[st
         ``{}`` and the plan as it is where it fits; where no change helps, the changes that helped
         and a plan that still does not fit.
     """
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     best = plan(cfg)
     for _ in range(_MOST):
         if best.verdict == "fits":
@@ -62,7 +61,7 @@ def _helps(old: Plan, new: Plan) -> bool:
     return sum(new.bytes[phase].values()) < _WORTH * sum(old.bytes[phase].values())
 
 
-def _with(cfg: DictConfig, changes: dict[str, Any]) -> DictConfig:
+def _with(cfg: DictConfig, changes: dict[str, object]) -> DictConfig:
     changed = cfg.copy()
     for key, value in changes.items():
         OmegaConf.update(changed, key, value)
@@ -70,7 +69,7 @@ def _with(cfg: DictConfig, changes: dict[str, Any]) -> DictConfig:
 
 
 def _planned(
-    cfg: DictConfig, changes: dict[str, Any], plan: Callable[[DictConfig], Plan]
+    cfg: DictConfig, changes: dict[str, object], plan: Callable[[DictConfig], Plan]
 ) -> Plan | None:
     """Return the plan with changes; None where they do not go together."""
     try:
@@ -79,7 +78,7 @@ def _planned(
         return None
 
 
-def _changes(cfg: DictConfig) -> Iterator[dict[str, Any]]:
+def _changes(cfg: DictConfig) -> Iterator[dict[str, object]]:
     """Single changes of a configuration, from the mildest to the one that costs most time."""
     longest = int(cfg.data.max_prompt_length) + int(cfg.data.max_response_length)
     yield {f"{_ROLLOUT}.max_model_len": longest}

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -28,7 +27,7 @@ class PreferenceDataset(RLHFDataset):  # type: ignore[misc]
     the ``dummy_tensor`` verl asks for.
     """
 
-    def __init__(self, data_files: str | Sequence[str], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, data_files: str | Sequence[str], *args: object, **kwargs: object) -> None:
         self._given = [data_files] if isinstance(data_files, str) else list(data_files)
         for path in self._given:
             refuse_parts_in_jsonl(Path(path))
@@ -38,10 +37,10 @@ class PreferenceDataset(RLHFDataset):  # type: ignore[misc]
     def _media_root(self) -> Path:
         return media_folder(Path(self._given[0]), self.config.media_root)
 
-    def _build_messages(self, row: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    def _build_messages(self, row: dict[str, object], key: str) -> list[dict[str, object]]:
         return self._messages(parse_preference(row, where=self._files()))
 
-    def _messages(self, pair: Pair) -> list[dict[str, Any]]:
+    def _messages(self, pair: Pair) -> list[dict[str, object]]:
         return build_messages(
             pair,
             media_root=self._media_root,
@@ -52,7 +51,7 @@ class PreferenceDataset(RLHFDataset):  # type: ignore[misc]
     def _files(self) -> str:
         return ", ".join(map(str, self._given))
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         """Return the item that verl's agent loop and reward loop consume."""
         where = f"{self._files()}:{index + 1}"
         preference = parse_preference(self.dataframe[index], where=where)

@@ -62,7 +62,7 @@ def tokenizer_trust(module: Any) -> None:
     original = module.hf_tokenizer
 
     @functools.wraps(original)
-    def safe(*args: Any, **kwargs: Any) -> Any:
+    def safe(*args: object, **kwargs: object) -> Any:
         return original(*args, **{**kwargs, "trust_remote_code": False})
 
     module.hf_tokenizer = safe
@@ -77,7 +77,7 @@ def weight_sync_sender(module: Any) -> None:
     original = module.ServerAdapter.__init__
 
     @functools.wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(self: Any, *args: object, **kwargs: object) -> None:
         original(self, *args, **kwargs)
         self.zmq_handle = _own_socket(self.zmq_handle)
 
@@ -133,7 +133,7 @@ def sft_journal(module: Any) -> None:
     """
 
     class JournalTracking(module.Tracking):  # type: ignore[misc]
-        def __init__(self, *args: Any, config: Any, **kwargs: Any) -> None:
+        def __init__(self, *args: object, config: Any, **kwargs: object) -> None:
             super().__init__(*args, config=config, **kwargs)
             self._run_dir = RunDir(Path(config["run"]["dir"]))
             describe(self.logger, self._run_dir)
@@ -264,7 +264,7 @@ _ANY_DISTRIBUTION = importlib.metadata.DistributionFinder.Context()
 class _VllmCpuFinder(importlib.metadata.DistributionFinder):
     """Yields the CPU build when, and only when, ``vllm`` is asked for by name."""
 
-    def find_spec(self, *_: Any, **__: Any) -> None:
+    def find_spec(self, *_: object, **__: object) -> None:
         return None
 
     def find_distributions(

@@ -19,11 +19,11 @@ from verl.plugin.platform import platform_manager as _manager
 _THREADS = str(os.cpu_count() or 1)
 
 
-def _nothing(*_args: Any, **_kwargs: Any) -> None:
+def _nothing(*_args: object, **_kwargs: object) -> None:
     """Accept any call and do nothing: the CPU has no streams, caches or profiler to drive."""
 
 
-def _zero(*_args: Any, **_kwargs: Any) -> int:
+def _zero(*_args: object, **_kwargs: object) -> int:
     return 0
 
 

@@ -33,7 +33,7 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
         tokenizer: Any,
         compute_score: Any = None,
         reward_router_address: str | None = None,
-        **_unused: Any,
+        **_unused: object,
     ) -> None:
         super().__init__(config, tokenizer, compute_score)
         self.reward: Reward = instantiate(config.reward.function)
@@ -41,7 +41,7 @@ class R1RewardManager(RewardManagerBase):  # type: ignore[misc]
         self.check: ConsistencyCheck = instantiate(config.consistency, **hosted)
         self._error_logged = False
 
-    async def run_single(self, data: DataProto) -> dict[str, Any]:
+    async def run_single(self, data: DataProto) -> dict[str, object]:
         """Return ``reward_score`` (float) and ``reward_extra_info`` (flat, JSON-like values)."""
         arrived = time.time()
         item = data[-1:][0]

@@ -61,7 +61,7 @@ class ColdStartTrainer(SFTTrainer):  # type: ignore[misc]
         if self.resume_global_step < self.total_training_steps:
             super().fit()
 
-    def _event(self, name: str, **fields: Any) -> None:
+    def _event(self, name: str, **fields: object) -> None:
         if self.rank == 0:
             self.run_dir.event(name, **fields)
 

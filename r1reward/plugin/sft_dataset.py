@@ -49,7 +49,7 @@ class ReasoningDataset(PreferenceDataset):
             return dataframe
         return dataframe.select([i for i in range(len(dataframe)) if i not in dropped])
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         """Return the item that verl's collator and engine consume."""
         row = self.dataframe[index]
         preference = parse_preference(row, where=f"{self._files()}:{index + 1}")
@@ -63,7 +63,7 @@ class ReasoningDataset(PreferenceDataset):
             "multi_modal_inputs": media,
         }
 
-    def _prompt(self, pair: Pair) -> tuple[dict[str, Any], Tensor]:
+    def _prompt(self, pair: Pair) -> tuple[dict[str, object], Tensor]:
         """Return what the media become and the prompt's tokens, as RL's agent loop makes them."""
         messages = self._messages(pair)
         text = self.processor.apply_chat_template(
@@ -81,7 +81,7 @@ class ReasoningDataset(PreferenceDataset):
             inputs.pop(name, None)
         return inputs, prompt
 
-    def _places(self, input_ids: Tensor, media: dict[str, Any]) -> Tensor:
+    def _places(self, input_ids: Tensor, media: dict[str, object]) -> Tensor:
         """Return positions, [4, L], as verl's agent loop makes them (agent_loop.py:920-962)."""
         kinds = torch.zeros_like(input_ids)
         for number, kind in enumerate(("image", "video"), start=1):

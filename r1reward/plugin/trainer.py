@@ -103,8 +103,8 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         data_sources: Any,
         sample_uids: Any,
         reward_extra_infos_dict: Any,
-        *args: Any,
-        **kw: Any,
+        *args: object,
+        **kw: object,
     ) -> dict[str, float]:
         averaged = {k: v for k, v in reward_extra_infos_dict.items() if k != "arrived"}
         metrics: dict[str, float] = super()._val_metrics_update(
@@ -137,7 +137,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         """
         if not tracking.shows_tables(self.logger.logger):
             return
-        answers: dict[str, tuple[str, dict[str, Any]]] = {}
+        answers: dict[str, tuple[str, dict[str, object]]] = {}
         for text, *values in zip(self._answers, *infos.values(), strict=True):
             parts = dict(zip(infos, values, strict=True))
             if uid := parts["record_uid"]:  # None where generation failed
@@ -155,18 +155,18 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
     def _show(self, name: str, columns: Sequence[str], rows: list[list[Any]]) -> None:
         tracking.show_table(self.logger.logger, name, columns, rows, self.global_steps)
 
-    def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
+    def _compute_advantage(self, batch: Any, metrics: dict[str, object]) -> Any:
         batch = super()._compute_advantage(batch, metrics)
         metrics.update(algorithms.take_metrics())
         return batch
 
-    def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
+    def _update_actor(self, batch: Any, metrics: dict[str, object]) -> Any:
         """Learn from the batch, unless too many of the last agreements failed."""
         self.consistency_guard.add(self._infos(batch).values())
         return batch if self.consistency_guard.tripped else super()._update_actor(batch, metrics)
 
     def _compute_metrics(
-        self, batch: Any, metrics: dict[str, Any], timing_raw: Any, global_steps: int, epoch: int
+        self, batch: Any, metrics: dict[str, object], timing_raw: Any, global_steps: int, epoch: int
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         infos = self._infos(batch)
@@ -176,7 +176,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         self.run_dir.write("train", step=global_steps, metrics=metrics)
         self._show_pairs(batch, infos)
 
-    def _infos(self, batch: Any) -> dict[str, Mapping[str, Any]]:
+    def _infos(self, batch: Any) -> dict[str, Mapping[str, object]]:
         """Return what the reward manager said of the real (non-padding) samples of ``batch``."""
         real = [
             key
@@ -189,7 +189,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         extras = [getattr(extra, "data", extra) for extra in list(fields["extra_fields"])]
         return {k: extra["reward_extra_info"] for k, extra in zip(real, extras, strict=True)}
 
-    def _show_pairs(self, batch: Any, infos: Mapping[str, Mapping[str, Any]]) -> None:
+    def _show_pairs(self, batch: Any, infos: Mapping[str, Mapping[str, object]]) -> None:
         """Send a sample of the checked pairs to the trackers; the rollouts hold them all."""
         checked = [key for key, info in infos.items() if info["checked"]]
         if not checked or not tracking.shows_tables(self.logger.logger):
@@ -228,7 +228,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         )
 
 
-def checked_pair(text: str, info: Mapping[str, Any]) -> list[Any]:
+def checked_pair(text: str, info: Mapping[str, object]) -> list[Any]:
     """Return the cells of one checked response: what the check was given, and what it said."""
     verdict = parse_verdict(text)
     assert isinstance(verdict, Verdict), "only answers are checked"
@@ -239,7 +239,7 @@ def checked_pair(text: str, info: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def mean_of_parts(infos: list[Mapping[str, Any]]) -> dict[str, float]:
+def mean_of_parts(infos: list[Mapping[str, object]]) -> dict[str, float]:
     """Return ``reward/<part>/mean`` over the samples, for every number but the check's."""
     names = sorted({name for info in infos for name, value in info.items() if _number(value)})
     return {

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from omegaconf import DictConfig
 
 from r1reward.core.fields import PreferenceError
 from r1reward.core.pair import Preference, text_of
@@ -18,7 +20,18 @@ _MOST = 40  # pairs shown that were gained, and as many that were lost
 _CHARACTERS = 6000  # of a text
 _PIXELS = 320
 
-Row = dict[str, Any]
+Row = dict[str, object]
+
+
+class Answer(TypedDict, total=False):
+    """A row of the trainer's dump: an answer, the record that it judges, and 1 where it is right.
+
+    Rows of other trainers name no record.
+    """
+
+    record_uid: str
+    output: str
+    acc: float
 
 
 @dataclass(slots=True)
@@ -42,7 +55,7 @@ class Changes:
     missing: str = ""
 
 
-def changes(dumps: Path, steps: list[int], data: Any) -> Changes | None:
+def changes(dumps: Path, steps: list[int], data: DictConfig) -> Changes | None:
     """Compare the answers of the first and the last validation, pair by pair.
 
     Memory grows by a few bytes a pair: texts are read again for the pairs that are shown.
@@ -77,13 +90,13 @@ def changes(dumps: Path, steps: list[int], data: Any) -> Changes | None:
     return found
 
 
-def _answers(dumps: Path, step: int) -> Iterator[tuple[str, Row]]:
+def _answers(dumps: Path, step: int) -> Iterator[tuple[str, Answer]]:
     """Yield the first answer to each pair of a validation."""
     seen = set()
     with open(dumps / f"{step}.jsonl", encoding="utf-8") as file:
         for line in file:
             try:
-                row = json.loads(line)
+                row: Answer = json.loads(line)
             except ValueError:  # torn by a kill
                 continue
             uid = row.get("record_uid")
@@ -92,7 +105,7 @@ def _answers(dumps: Path, step: int) -> Iterator[tuple[str, Row]]:
                 yield uid, row
 
 
-def _show(found: Changes, dumps: Path, chosen: dict[str, str], data: Any) -> None:
+def _show(found: Changes, dumps: Path, chosen: dict[str, str], data: DictConfig) -> None:
     texts = [
         {uid: row["output"] for uid, row in _answers(dumps, step) if uid in chosen}
         for step in (found.first, found.last)

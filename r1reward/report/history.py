@@ -1,15 +1,14 @@
 """What the journal of a run says, read once, in memory that grows by some numbers a step."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isfinite, nan
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from r1reward.store.lines import number
-from r1reward.store.rundir import RunDir
+from r1reward.store.rundir import JournalRow, RunDir
 
 Floats = NDArray[np.float64]
 
@@ -35,13 +34,13 @@ class Story:
 
     state: str = "open"
     reason: str = ""
-    start: Mapping[str, Any] = field(default_factory=dict)
+    start: JournalRow = field(default_factory=JournalRow)
     starts: int = 0
     begun: float = 0.0
     ended: float = 0.0
     seconds: float = 0.0
     planned: int = 0
-    validations: list[dict[str, Any]] = field(default_factory=list)
+    validations: list[JournalRow] = field(default_factory=list)
     steps: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     series: dict[str, Floats] = field(default_factory=dict)
     broken: dict[str, list[int]] = field(default_factory=dict)
@@ -56,11 +55,10 @@ def story(run_dir: RunDir, metrics: Iterable[str]) -> Story:
     """
     told = Story()
     _events(told, run_dir)
-    told.validations = [
-        {key: value for key, value in row.items() if key != "metrics"}
-        for row in run_dir.history("validation")
-        if "correct" in row  # a fine-tuning run has losses only
-    ]
+    for row in run_dir.history("validation"):
+        if "correct" in row:  # a fine-tuning run has losses only
+            row.pop("metrics", None)
+            told.validations.append(row)
     names = tuple(metrics)
     steps, values = [], []
     for row in run_dir.history("train"):
@@ -94,7 +92,7 @@ def _events(told: Story, run_dir: RunDir) -> None:
     told.seconds += told.ended - since
 
 
-def _value(told: Story, row: Mapping[str, Any], name: str) -> float:
+def _value(told: Story, row: JournalRow, name: str) -> float:
     value = number(row["metrics"].get(name))
     if value is None:
         return nan

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from r1reward.core.intervals import wilson_interval
 from r1reward.pages.html import INK, PALETTE, drawing, svg
 from r1reward.report.history import Floats, Story
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDE, _NARROW, _HEIGHT = 11.2, 5.4, 2.6  # inches
 _DOTS = 40  # points, at most, that are marked one by one
@@ -129,7 +133,7 @@ def phases(told: Story, metrics: dict[str, str], whole: str) -> Markup:
         return svg(figure, f"mean time of a step: {said}")
 
 
-def _axes(figure: Any, told: Story, unit: str) -> Any:
+def _axes(figure: "Figure", told: Story, unit: str) -> "Axes":
     """Return axes whose steps are those of every other plot of the run."""
     from matplotlib.ticker import MaxNLocator
 
@@ -144,7 +148,7 @@ def _axes(figure: Any, told: Story, unit: str) -> Any:
 
 
 def _line(
-    axes: Any,
+    axes: "Axes",
     steps: NDArray[np.int64],
     values: Floats,
     colour: str,
@@ -192,7 +196,7 @@ def _running(values: Floats, wide: int) -> Floats:
     return np.where(there, sums / np.maximum(np.convolve(there, box, "same"), 1), nan)
 
 
-def _legend(axes: Any) -> None:
+def _legend(axes: "Axes") -> None:
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=9, columnspacing=1.1, handlelength=1,
         borderaxespad=0.2, fontsize=9,

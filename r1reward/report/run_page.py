@@ -1,10 +1,10 @@
 """The report of a training run: one HTML file in its directory, readable without a network."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
@@ -20,7 +20,7 @@ from r1reward.report.panels import ACCURACY, CONSISTENCY, LEARNING, PHASES, STAB
 from r1reward.report.plots import Panel
 from r1reward.report.settings import Changed, Settings, settings
 from r1reward.store.files import write_text
-from r1reward.store.rundir import RunDir
+from r1reward.store.rundir import JournalRow, RunDir
 
 _ENDS = 5  # steps averaged at either end of the run
 _STATES = {
@@ -29,7 +29,8 @@ _STATES = {
     "interrupted": "interrupted",
     "open": "no end is written",
 }
-_COUNTS = {"in format": "formatted", "consistent": "consistent"}
+_Count = Literal["correct", "formatted", "consistent"]
+_COUNTS: dict[str, _Count] = {"in format": "formatted", "consistent": "consistent"}
 
 
 class ReportError(UserError):
@@ -127,7 +128,7 @@ def _facts(told: Story) -> Iterator[str]:
         yield told.start["machine"]
 
 
-def _cards(told: Story, checked: bool) -> Iterator[dict[str, Any]]:
+def _cards(told: Story, checked: bool) -> Iterator[dict[str, object]]:
     ends = told.validations[:1] + told.validations[1:][-1:]
     if ends:
         places = " → ".join(str(row["step"]) for row in ends)
@@ -152,7 +153,7 @@ def _cards(told: Story, checked: bool) -> Iterator[dict[str, Any]]:
     yield {"name": "time", "value": _duration(told.seconds), "note": note}
 
 
-def _share(row: Mapping[str, Any], key: str) -> tuple[str, str]:
+def _share(row: JournalRow, key: _Count) -> tuple[str, str]:
     """Return a share of the pairs of a validation, and its 95% interval."""
     low, high = (100 * end for end in wilson_interval(row[key], row["n"]))
     value = f"{row[key] / row['n']:.1%}" if row["n"] else "–"
@@ -184,7 +185,7 @@ def _figures(told: Story, panels: Sequence[Panel]) -> list[Figure]:
     ]
 
 
-def _numbers(told: Story, panels: Sequence[Panel]) -> Iterator[dict[str, Any]]:
+def _numbers(told: Story, panels: Sequence[Panel]) -> Iterator[dict[str, object]]:
     """Yield the mean of the first and of the last steps for every line that is drawn."""
     for panel in panels:
         for name, key in panel.lines.items():

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -16,7 +15,7 @@ from r1reward.config.secrets import HIDDEN, is_secret, shown
 from r1reward.config.tree import differences
 from r1reward.core.errors import ConfigError
 
-Changed = dict[str, tuple[Any, Any]]
+Changed = dict[str, tuple[object, object]]
 
 
 @dataclass(slots=True)
@@ -81,7 +80,7 @@ def _masked(changed: Changed) -> Changed:
     return {k: (HIDDEN, HIDDEN) if is_secret(k) else pair for k, pair in changed.items()}
 
 
-def _hide(node: Any) -> Any:
+def _hide(node: object) -> object:
     if isinstance(node, dict):
         return {k: HIDDEN if v and is_secret(str(k)) else _hide(v) for k, v in node.items()}
     return [_hide(item) for item in node] if isinstance(node, list) else node

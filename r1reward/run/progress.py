@@ -2,13 +2,12 @@
 
 import time
 from collections import deque
-from typing import Any
 
 from rich.console import Console
 
 from r1reward.machine.console import Status, clock
 from r1reward.store.lines import number, parse
-from r1reward.store.rundir import RunDir
+from r1reward.store.rundir import JournalRow, RunDir
 
 STARTUP = {
     "started": "preflight",
@@ -81,7 +80,7 @@ class Progress:
         if self._status is not None:
             self._status.stop()
 
-    def _show(self, row: dict[str, Any]) -> None:
+    def _show(self, row: JournalRow) -> None:
         say = {"event": self._event, "validation": self._validation, "train": self._train}
         text = say[row["kind"]](row) if row["kind"] in say else ""
         if not text:
@@ -91,13 +90,13 @@ class Progress:
         # A terminal's live line needs to know where lines end; elsewhere they stay whole.
         self._console.print(line, highlight=False, soft_wrap=self._status is None)
 
-    def _event(self, row: dict[str, Any]) -> str:
+    def _event(self, row: JournalRow) -> str:
         self._steps = row.get("steps", self._steps)
         text = STARTUP.get(row["event"], "")
         self._now["at"] = text or self._now["at"]
         return text
 
-    def _validation(self, row: dict[str, Any]) -> str:
+    def _validation(self, row: JournalRow) -> str:
         if "n" not in row:  # a cold start generates nothing
             value = f"loss {number(row['metrics']['val/loss']):.4g}"
             self._now["validation"] = f"validation {value}"
@@ -109,7 +108,7 @@ class Progress:
             f"format {formatted:.1%} (n={row['n']})"
         )
 
-    def _train(self, row: dict[str, Any]) -> str:
+    def _train(self, row: JournalRow) -> str:
         self._done.append((row["step"], row["time"]))
         values = {key: number(row["metrics"].get(key)) for key in _SHOWN}
         parts = [f"{_SHOWN[key]} {value:.3g}" for key, value in values.items() if value is not None]

@@ -24,7 +24,7 @@ _SECONDS = 10.0  # of a command; without an answer nothing is said
 _HASHED = 1 << 30  # bytes of a data set that are read for its hash; a manifest stands for more
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> dict[str, object]:
     """Return revision (None outside a repository), versions and machine, for a journal."""
     return {"revision": revision(), "versions": versions(), "machine": machine()}
 

@@ -1,6 +1,6 @@
 """The table that ends a run: what was learned, what it took, where things are."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -141,7 +141,7 @@ def consistency_table(run_dir: RunDir) -> Table | None:
     kinds = sorted({key for row in rows for key in row if key.startswith("consistency/failures/")})
     totals = _CONSISTENCY_TOTALS | {key.removeprefix("consistency/"): key for key in kinds}
     for name, key in totals.items():
-        counts = [{key: row.get(key, 0.0)} for row in rows]
+        counts = [{key: float(row.get(key, 0.0))} for row in rows]
         whole = f"{sum(row[key] for row in counts):,.0f}"
         table.add_row(name, _mean(counts[:_WINDOW], key), _mean(counts[-_WINDOW:], key), whole)
     for name, key in _CONSISTENCY_MEANS.items():
@@ -179,7 +179,7 @@ def _paths(run_dir: RunDir) -> Text:
     return Text("\n".join(lines))
 
 
-def _mean(rows: list[dict[str, Any]], key: str) -> str:
+def _mean(rows: Sequence[Mapping[str, object]], key: str) -> str:
     found = [number(row.get(key)) for row in rows]
     values = [value for value in found if value is not None]
     return f"{sum(values) / len(values):.3g}" if values else "-"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig
 
 from r1reward.store.rundir import RunDir
 
@@ -15,7 +16,7 @@ _SWEEPS = "sweeps"  # folder of all sweeps (hydra.sweep.dir)
 _TAG = 64  # characters that W&B takes
 
 
-def environment(cfg: Any, run_dir: RunDir, job_type: str) -> dict[str, str]:
+def environment(cfg: DictConfig, run_dir: RunDir, job_type: str) -> dict[str, str]:
     """Return the variables by which a training run's trackers know it.
 
     Args:
@@ -93,7 +94,7 @@ def show_table(
     trackers: Mapping[str, Any],
     name: str,
     columns: Iterable[str],
-    rows: Iterable[list[Any]],
+    rows: Iterable[list[object]],
     step: int | None = None,
 ) -> None:
     """Show a table; cells that are images stay out of TensorBoard's, which is text."""
@@ -113,7 +114,7 @@ def show_table(
         tensorboard.writer.add_text(name, _literal(texts), step)
 
 
-def _literal(content: Any) -> str:
+def _literal(content: object) -> str:
     """Return YAML as Markdown shows it unread: text of models is nobody's markup."""
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join(f"    {line}" for line in text.splitlines())

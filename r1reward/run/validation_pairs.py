@@ -62,7 +62,7 @@ class PairTable:
         self._data, self._most = data, most
         self._pairs: list[tuple[Preference, list[Any]]] | None = None
 
-    def rows(self, answers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
+    def rows(self, answers: Mapping[str, tuple[str, Mapping[str, object]]]) -> list[list[Any]]:
         """Return the table of one validation; cells are texts, numbers and images.
 
         Args:
@@ -86,7 +86,7 @@ class PairTable:
         return pair, [pair.uid, image, *texts, pair.label]
 
 
-def _checked(pair: Preference, text: str, parts: Mapping[str, Any]) -> list[Any]:
+def _checked(pair: Preference, text: str, parts: Mapping[str, object]) -> list[Any]:
     verdict, choice, reasoning = parse_verdict(text), None, text
     if isinstance(verdict, Verdict):
         choice, reasoning = verdict.choice, verdict.reasoning or text

@@ -5,13 +5,34 @@ import os
 import time
 from array import array
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from r1reward.core.errors import UserError
 from r1reward.store.files import hold
 from r1reward.store.lines import parse
 
 _ROWS, _SECONDS = 64, 2.0  # between two fsyncs
+
+
+Usage = Literal["prompt_tokens", "completion_tokens", "cost"]
+USAGE: tuple[Usage, ...] = ("prompt_tokens", "completion_tokens", "cost")
+
+
+class AnswerRow(TypedDict):
+    """An answer of the journal, what it took (:data:`USAGE`, in tokens and dollars), and when.
+
+    Attributes:
+        key: of the prompt, its sampling and its vote (:func:`r1reward.judge.key.answer_key`).
+        text: the whole response.
+        time: seconds since 1970.
+    """
+
+    key: str
+    text: str
+    time: float
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
 
 
 class JournalError(UserError):
@@ -92,20 +113,21 @@ class Journal:
     def __len__(self) -> int:
         return len(self._places)
 
-    def get(self, key: str) -> dict[str, Any] | None:
+    def get(self, key: str) -> AnswerRow | None:
         """Return the row of an answer, or None when it never came."""
         place = self._places.get(key)
         if place is None:
             return None
         self._reader.seek(place)
-        return parse(self._reader.readline())
+        row: AnswerRow | None = parse(self._reader.readline())
+        return row
 
-    def answer(self, key: str, text: str, **fields: Any) -> None:
+    def answer(self, key: str, text: str, **fields: object) -> None:
         """Append an answer; the first one of a key stays."""
         if key not in self:
             self._places.add(key, self._append(key=key, text=text, **fields))
 
-    def fault(self, **fields: Any) -> None:
+    def fault(self, **fields: object) -> None:
         """Append a call that failed for good."""
         self._append(fault=True, **fields)
 
@@ -115,7 +137,7 @@ class Journal:
         self._file.close()
         self._reader.close()
 
-    def _append(self, **row: Any) -> int:
+    def _append(self, **row: object) -> int:
         line = json.dumps({"time": time.time(), **row}, ensure_ascii=False) + "\n"
         place = self._file.seek(0, os.SEEK_END)
         self._file.write(line.encode("utf-8", "surrogatepass"))

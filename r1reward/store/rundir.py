@@ -7,9 +7,55 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from r1reward.store.lines import jsonable, parse
+
+
+class JournalRow(TypedDict, total=False):
+    """A row of the journal: every one has ``time`` and ``kind``, the rest is its kind's.
+
+    Attributes:
+        time: seconds since 1970.
+        kind: ``event``, ``validation`` or ``train``.
+        event: which milestone; ``started``, ``training``, ``failed``, ``finished`` are some.
+        step: the training step that it belongs to.
+        steps: how many the run is to have.
+        metrics: by name, as trackers get them; NaN and infinity are text.
+        n: pairs of a validation.
+        correct: those that were judged right.
+        formatted: those whose answer could be read.
+        consistent: those whose reasoning and answer agree.
+        started: when the command began, seconds since 1970.
+        command: the words of the command line.
+        resumed_from: the step of the checkpoint that a start went on from.
+        revision: of the code.
+        versions: of packages.
+        machine: in words.
+        data: hashes of the data sets by key.
+        error: type, or words, of an exception.
+        reason: why a run failed, in words.
+    """
+
+    time: float
+    kind: str
+    event: str
+    step: int
+    steps: int
+    metrics: dict[str, float | str]
+    n: int
+    correct: int
+    formatted: int
+    consistent: int
+    started: float
+    command: list[str]
+    resumed_from: int
+    revision: str | None
+    versions: dict[str, str]
+    machine: str
+    data: dict[str, str]
+    error: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +106,7 @@ class RunDir:
         """Return whether training reached its last step."""
         return any(row.get("event") == "finished" for row in self.rows("event"))
 
-    def write(self, kind: str, **fields: Any) -> None:
+    def write(self, kind: str, **fields: object) -> None:
         """Append one row; floats that JSON lacks (NaN, infinity) are written as strings."""
         row = jsonable({"time": time.time(), "kind": kind, **fields})
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
@@ -76,21 +122,21 @@ class RunDir:
             file.seek(-1, os.SEEK_END)
             return file.read() == b"\n"
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, **fields: object) -> None:
         """Append a milestone of the run."""
         self.write("event", event=name, **fields)
 
-    def rows(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
+    def rows(self, kind: str | None = None) -> Iterator[JournalRow]:
         """Yield the journal's rows, oldest first."""
         if not self.journal.exists():
             return
         with open(self.journal, "rb") as file:  # bytes: a kill can tear a character as well
             for line in file:
-                row = parse(line)
+                row: JournalRow | None = parse(line)
                 if row is not None and kind in (None, row["kind"]):
                     yield row
 
-    def history(self, kind: str) -> Iterator[dict[str, Any]]:
+    def history(self, kind: str) -> Iterator[JournalRow]:
         """Yield the rows that led to the weights: a resume undoes what followed its checkpoint."""
         starts = (row for row in self.rows("event") if row["event"] == "started")
         resumes = [row["resumed_from"] for row in starts]

@@ -103,7 +103,7 @@ def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> Shard:
     return Shard(path.name, count, size, digest.hexdigest())
 
 
-def write_manifest(folder: Path, shards: Iterable[Shard], **facts: Any) -> None:
+def write_manifest(folder: Path, shards: Iterable[Shard], **facts: object) -> None:
     """Write what the folder holds and how it was made."""
     content = {"schema": 1, **facts, "shards": [asdict(shard) for shard in shards]}
     write_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,7 +1,5 @@
 """Told by Hydra when a sweeper has no more jobs."""
 
-from typing import Any
-
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -9,7 +7,7 @@ from omegaconf import DictConfig
 class Conclusion(Callback):
     """Shows what came out of the sweep, and decides the exit status."""
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Called after the last batch."""
         from r1reward.sweep.launcher import conclude
 

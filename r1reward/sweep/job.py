@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from r1reward.cli.catalog import spoken
 from r1reward.store.files import write_text
@@ -29,6 +29,31 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
     FAILED = "failed"
     FINISHED = "finished"
+
+
+class Command(TypedDict):
+    """What a job runs: a command line, and the folder to start it in."""
+
+    command: list[str]
+    cwd: str
+
+
+class End(TypedDict, total=False):
+    """How an attempt ended.
+
+    Attributes:
+        status: of the process, negative for a signal.
+        interrupted: whether it was told to end.
+        reason: why it failed, in words.
+        seconds: how long it took.
+        host: where it ran.
+    """
+
+    status: int
+    interrupted: bool
+    reason: str
+    seconds: float
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +98,10 @@ class Job:
         return State.INTERRUPTED if end["interrupted"] else State.FAILED
 
     @property
-    def end(self) -> dict[str, Any] | None:
-        """How the last attempt ended: ``status``, ``interrupted``, ``reason``, ``seconds``."""
-        return _read(self.folder / "end.json")
+    def end(self) -> End | None:
+        """How the last attempt ended."""
+        end: End | None = _read(self.folder / "end.json")
+        return end
 
     @property
     def settings(self) -> dict[str, str]:
@@ -102,14 +128,14 @@ class Job:
         what = {"command": command, "cwd": os.getcwd()}
         write_text(self.folder / "job.json", json.dumps(what, indent=1) + "\n")
 
-    def begin(self) -> dict[str, Any]:
+    def begin(self) -> Command:
         """Return what to run; from here on the job has not ended."""
         (self.folder / "end.json").unlink(missing_ok=True)
-        what = _read(self.folder / "job.json")
+        what: Command | None = _read(self.folder / "job.json")
         assert what is not None, f"{self.folder}: no job.json"
         return what
 
-    def finish(self, **end: Any) -> None:
+    def finish(self, **end: object) -> None:
         """Write how the attempt ended."""
         write_text(self.folder / "end.json", json.dumps(end) + "\n")
 
@@ -143,9 +169,8 @@ def _folder_name(overrides: Sequence[str]) -> str:
     return f"{readable.rstrip('-.')}-{digest}".lstrip("-.")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return found

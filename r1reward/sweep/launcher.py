@@ -7,7 +7,7 @@ folders are named after the overrides, so the same command finds what earlier on
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
@@ -110,10 +110,9 @@ class Sweep:
         None where there are none: optuna records that trial as failed and goes on.
         """
         result = Result.of(job, self._objectives)
-        values: Any = result.values if result.complete else None
-        if values is not None and len(values) == 1:
-            values = values[0]
-        return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=values)
+        values = result.values if result.complete else None
+        value = values[0] if values is not None and len(values) == 1 else values
+        return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=value)
 
 
 def conclude(config: DictConfig) -> None:

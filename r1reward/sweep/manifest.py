@@ -11,7 +11,7 @@ from typing import Self
 from r1reward.config.objective import Objective, objectives
 from r1reward.core.errors import ConfigError
 from r1reward.store.files import write_text
-from r1reward.sweep.job import Job, State, names, short
+from r1reward.sweep.job import End, Job, State, names, short
 from r1reward.sweep.worth import worth
 
 _FILE = "sweep.json"
@@ -35,7 +35,8 @@ class Result:
     @classmethod
     def of(cls, job: Job, wanted: Sequence[Objective]) -> Self:
         """Read it from the job's folder."""
-        state, end = job.state, job.end or {}
+        state = job.state
+        end: End = job.end or {}
         finished = state is State.FINISHED
         values = tuple(worth(item, job.run) if finished else float("nan") for item in wanted)
         reason = "" if finished else end.get("reason", "")

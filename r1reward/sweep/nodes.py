@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from r1reward.launch.session import cleaned_up
 from r1reward.machine import janitor
@@ -120,10 +119,11 @@ class Nodes:
     def _environment(self) -> dict[str, str] | None:
         """Return what this allocation's first node has written, None before and after."""
         try:
-            content: dict[str, Any] = json.loads(self._meeting.read_text(encoding="utf-8"))
+            content = json.loads(self._meeting.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        return content["environment"] if content["allocation"] == self.allocation else None
+        environment: dict[str, str] = content["environment"]
+        return environment if content["allocation"] == self.allocation else None
 
     @contextmanager
     def _started(

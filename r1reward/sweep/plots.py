@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import isfinite, log10
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -12,6 +12,9 @@ from r1reward.core.intervals import t_interval
 from r1reward.pages.html import INK, PALETTE, drawing, svg
 from r1reward.sweep.analysis import Configuration, as_numbers
 from r1reward.sweep.job import names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _AXES = 10  # parallel ones, at most
 _CURVES = len(PALETTE)
@@ -120,7 +123,7 @@ def curves(found: Sequence[Configuration]) -> Markup:
         return svg(figure, f"validation accuracy over steps of {len(drawn)} configurations")
 
 
-def _within(axes: Any, values: Sequence[float]) -> None:
+def _within(axes: "Axes", values: Sequence[float]) -> None:
     """An interval of two seeds can be wider than any accuracy: the axis follows the runs."""
     low, high = min(values), max(values)
     room = max(5.0, 0.5 * (high - low))

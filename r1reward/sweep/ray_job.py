@@ -12,10 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1reward.core.errors import ConfigError
 from r1reward.sweep.job import Job
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 _TOKEN = Path.home() / ".ray" / "auth_token"  # Ray's own place for it
 _PATIENCE = 180.0  # seconds
@@ -54,7 +57,7 @@ class RayJob:
                 if self._ask(client.get_job_status, name).is_terminal():
                     yield running.pop(name)
 
-    def _ask(self, question: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    def _ask(self, question: Callable[..., Any], *arguments: object, **more: object) -> Any:
         """Return the cluster's answer; one that is busy, or has just started, is asked again.
 
         Raises:
@@ -69,7 +72,7 @@ class RayJob:
                     raise ConfigError(f"{self._where}: {problem}") from None
                 time.sleep(self._poll_seconds)
 
-    def _client(self) -> Any:
+    def _client(self) -> "JobSubmissionClient":
         headers = {}
         # The cluster's daemons read the same file. Ray would read it only if RAY_AUTH_MODE were set
         # before its first import.
@@ -96,7 +99,7 @@ class RayJob:
     def _where(self) -> str:
         return f"hydra.launcher.runner.address={self._address}"
 
-    def _submit(self, client: Any, job: Job) -> str:
+    def _submit(self, client: "JobSubmissionClient", job: Job) -> str:
         """Submit the job, unless it is running there already; return its name on the cluster."""
         digest = hashlib.sha256(str(job.folder).encode()).hexdigest()[:16]
         name = f"r1reward-{digest}"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from r1reward.core.errors import ConfigError
 from r1reward.machine.signals import interruptible
@@ -21,6 +21,10 @@ from r1reward.store.files import write_text
 from r1reward.sweep.job import Job
 from r1reward.sweep.nodes import Nodes
 from r1reward.sweep.worker import work
+
+if TYPE_CHECKING:
+    from submitit import Job as SlurmJob
+    from submitit.helpers import DelayedSubmission
 
 _UNTIL_KILLED = 900.0  # seconds; the longest grace of a preemption that is waited out
 
@@ -52,7 +56,7 @@ class Task:
             # would not be queued again; so stay until the announcement that does it, or SIGKILL.
             time.sleep(_UNTIL_KILLED)
 
-    def checkpoint(self) -> Any:
+    def checkpoint(self) -> "DelayedSubmission":
         """Return what to run when queued again: the same, it goes on by itself."""
         from submitit.helpers import DelayedSubmission
 
@@ -68,7 +72,7 @@ class SubmititSlurm:
     def __init__(
         self,
         cluster: str,
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, str | int | None],
         max_num_timeout: int,
         poll_seconds: float,
         ray_start: Sequence[str],
@@ -107,7 +111,7 @@ class SubmititSlurm:
             for name in [name for name in waiting if name not in there]:
                 yield waiting.pop(name)
 
-    def _submit(self, jobs: Sequence[Job]) -> list[Any]:
+    def _submit(self, jobs: Sequence[Job]) -> "list[SlurmJob[None]]":
         import submitit
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -86,7 +85,7 @@ def table(manifest: Manifest) -> Group:
         for objective, mean in zip(aims, one.means, strict=True):
             cells += [objective.text(mean.value if mean else None), _interval(objective, mean)]
         shown.add_row(*cells)
-    parts: list[Any] = [shown]
+    parts: list[RenderableType] = [shown]
     if any(share is not None for row in told.shares.values() for share in row):
         matters = Table(title="share of variance explained", title_justify="left")
         for name in ("parameter", *map(str, aims)):
@@ -130,7 +129,7 @@ def _states(results: Iterable[Result]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in reversed(State) if counts[state])
 
 
-def _run_rows(manifest: Manifest, told: Findings) -> Iterable[Sequence[Any]]:
+def _run_rows(manifest: Manifest, told: Findings) -> Iterable[Sequence[object]]:
     keys = manifest.varied()
     names = [objective.metric for objective in manifest.objectives]
     yield ["folder", "state", *keys, *names, "seconds", "reason", "command"]
@@ -147,20 +146,20 @@ def _run_rows(manifest: Manifest, told: Findings) -> Iterable[Sequence[Any]]:
         ]
 
 
-def _configuration_rows(manifest: Manifest, told: Findings) -> Iterable[Sequence[Any]]:
+def _configuration_rows(manifest: Manifest, told: Findings) -> Iterable[Sequence[object]]:
     head: list[str] = [*told.shares, "runs", "finished"]
     for objective in manifest.objectives:
         head += [objective.metric + part for part in ("", " low", " high", " n")]
     yield [*head, "mark"]
     for one in told.found:
         done = sum(result.state is State.FINISHED for result in one.results)
-        row: list[Any] = [*one.settings.values(), len(one.results), done]
+        row: list[object] = [*one.settings.values(), len(one.results), done]
         for mean in one.means:
             row += [mean.value, mean.low, mean.high, mean.n] if mean else ["", "", "", 0]
         yield ["" if cell is None else cell for cell in [*row, _mark(one, told)]]
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
+def _csv(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from r1reward.machine.signals import interruptible
-from r1reward.store.rundir import RunDir
-from r1reward.sweep.job import Job, State
+from r1reward.store.rundir import JournalRow, RunDir
+from r1reward.sweep.job import Command, Job, State
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
@@ -62,7 +62,7 @@ def _exclusive(path: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _run(what: dict[str, Any], console: Any, lock: int) -> int:
+def _run(what: Command, console: IO[bytes], lock: int) -> int:
     """Run a command; return its exit status, negative for a signal."""
     process = subprocess.Popen(
         what["command"],
@@ -92,7 +92,7 @@ def _bound_to_parent() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-def _failure(run: RunDir, since: float) -> dict[str, Any] | None:
+def _failure(run: RunDir, since: float) -> JournalRow | None:
     """Return what the run's own journal says about its failure, if it came that far."""
     failed = [row for row in run.rows("event") if row["event"] == "failed" and row["time"] >= since]
     return failed[-1] if failed else None

@@ -1,14 +1,15 @@
 """When a run counts as collapsed; nothing else in the study decides it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from r1reward.recipes.ablation.rows import Step
 
 FORMAT, STEPS = 0.5, 5  # the format is lost below this share, for so many steps in a row
 LENGTH = 0.95  # responses have run off at this share of the limit, on average, in the last step
 CHANCE = 0.5  # accuracy of a coin
 
 
-def flags(steps: Sequence[Mapping[str, Any]], accuracy: float, limit: int) -> list[str]:
+def flags(steps: Sequence[Step], accuracy: float, limit: int) -> list[str]:
     """Return what went wrong with a run; a run with any flag has collapsed.
 
     ``not finite``: a loss or gradient was NaN or infinite (the update is skipped, as verl does).
@@ -23,12 +24,12 @@ def flags(steps: Sequence[Mapping[str, Any]], accuracy: float, limit: int) -> li
     """
     longest = run = 0
     for step in steps:
-        run = run + 1 if step["format"] < FORMAT else 0
+        run = run + 1 if float(step["format"]) < FORMAT else 0
         longest = max(longest, run)
     found = {
         "not finite": not all(step["finite"] for step in steps),
         "format lost": longest >= STEPS,
-        "too long": bool(steps) and steps[-1]["length"] >= LENGTH * limit,
+        "too long": bool(steps) and float(steps[-1]["length"]) >= LENGTH * limit,
         "chance": accuracy <= CHANCE,
     }
     return [name for name, there in found.items() if there]

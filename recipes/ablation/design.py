@@ -41,7 +41,7 @@ class Run:
         OmegaConf.resolve(config)
         return config
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> dict[str, object]:
         """Return what identifies the run, as JSON gives it back."""
         return {
             "variant": self.variant,

@@ -9,9 +9,9 @@ the order of the training pairs. The imbalanced setting chooses its pairs by it.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.core.pair import Preference
 from r1reward.core.preferences import read_preferences
@@ -43,7 +43,10 @@ def read_chances(pairs: int) -> list[float]:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def right_chances(
-    model: Any, processor: Any, preferences: Sequence[Preference], prompts: Sequence[Prompt]
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    preferences: Sequence[Preference],
+    prompts: Sequence[Prompt],
 ) -> list[float]:
     """Return the probability of each preference's right response, as the cold start writes it."""
     chances: list[float] = []

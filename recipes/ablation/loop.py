@@ -4,15 +4,15 @@ import copy
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.algorithms import take_metrics
 from r1reward.core.pair import Preference
@@ -23,6 +23,7 @@ from r1reward.recipes.ablation.design import Run, media_root
 from r1reward.recipes.ablation.difficulty import EASY, HARD, read_chances
 from r1reward.recipes.ablation.policy import Prompt, collate, encode, generate, load, log_probs
 from r1reward.recipes.ablation.reward import Scored, Scorer
+from r1reward.recipes.ablation.rows import MEANS, End, Means, Step, Validation
 from r1reward.recipes.ablation.update import Learner, Rollout, advantages
 from r1reward.store.files import write_text
 
@@ -41,8 +42,8 @@ class Pairs:
 class Material:
     """What every run of a process starts from; none of it is changed."""
 
-    model: Any
-    processor: Any
+    model: PreTrainedModel
+    processor: ProcessorMixin
     train: Pairs
     validation: Pairs
 
@@ -58,15 +59,15 @@ def prepare(config: DictConfig, device: str) -> Material:
     return Material(model, processor, pairs(config.data.train_files), pairs(config.data.val_files))
 
 
-def execute(run: Run, material: Material, file: Path) -> dict[str, Any]:
+def execute(run: Run, material: Material, file: Path) -> End:
     """Make ``run`` and write its rows into ``file``, whole or not at all; return the last row."""
     rows = [json.dumps(row) for row in _rows(run, material)]
     write_text(file, "\n".join(rows) + "\n")
-    last: dict[str, Any] = json.loads(rows[-1])
+    last: End = json.loads(rows[-1])
     return last
 
 
-def _rows(run: Run, material: Material) -> Iterator[dict[str, Any]]:
+def _rows(run: Run, material: Material) -> Iterator[Mapping[str, object]]:
     began, cpu = time.monotonic(), time.process_time()
     config = run.config()
     device = material.model.device
@@ -81,8 +82,7 @@ def _rows(run: Run, material: Material) -> Iterator[dict[str, Any]]:
     scorer = Scorer(config)
     sample = _sampler(config, material, learner, scorer)
     stream = _stream(material.train, run, config.data.train_batch_size)
-    seen: list[dict[str, Any]] = []
-    checked: dict[str, Any] = {}
+    seen: list[Step] = []
     for step in range(1, config.data.steps + 1):
         seen.append({"kind": "step", "step": step, **sample(next(stream), step)})
         yield seen[-1]
@@ -100,14 +100,14 @@ def _rows(run: Run, material: Material) -> Iterator[dict[str, Any]]:
 
 def _sampler(
     config: DictConfig, material: Material, learner: Learner, scorer: Scorer
-) -> Callable[[Sequence[tuple[Preference, Prompt]], int], dict[str, Any]]:
+) -> Callable[[Sequence[tuple[Preference, Prompt]], int], Step]:
     """Return the function that makes one step on a batch of pairs and says what happened."""
     count, limit = config.actor_rollout_ref.rollout.n, config.data.max_response_length
     temperature = config.actor_rollout_ref.rollout.temperature
     device = material.model.device
     generator = torch.Generator(device=device).manual_seed(config.run.seed)
 
-    def step(pairs: Sequence[tuple[Preference, Prompt]], number: int) -> dict[str, Any]:
+    def step(pairs: Sequence[tuple[Preference, Prompt]], number: int) -> Step:
         prompts = collate([prompt for _, prompt in pairs], learner.model)
         samples = generate(
             learner.model, prompts, samples=count, tokens=limit,
@@ -125,8 +125,9 @@ def _sampler(
             with torch.no_grad():
                 reference = log_probs(material.model, prompts, samples, temperature)
         updates = list(learner.update(Rollout(prompts, samples, found, reference)))
+        means = _reward_means(scored)
         return {
-            **_reward_means(scored),
+            **{name: means[name] for name in MEANS},
             "length": float(samples.mask.sum(-1).float().mean()),
             "filtered": filtered.get("advantage/filtered", 0.0),
             "filtered_negative": filtered.get("advantage/filtered_negative", 0.0),
@@ -136,7 +137,7 @@ def _sampler(
     return step
 
 
-def _reward_means(scored: Sequence[Scored]) -> dict[str, float]:
+def _reward_means(scored: Sequence[Scored]) -> Means:
     checked = [one for one in scored if one.agreement.consistent is not None]
     return {
         "reward": fmean(one.parts.final for one in scored),
@@ -149,7 +150,7 @@ def _reward_means(scored: Sequence[Scored]) -> dict[str, float]:
     }
 
 
-def _update_means(updates: Sequence[dict[str, float]]) -> dict[str, Any]:
+def _update_means(updates: Sequence[dict[str, float]]) -> Step:
     """Return the largest of what may explode, and the means of the shares."""
     finite = all(isfinite(update[key]) for update in updates for key in ("loss", "grad_norm"))
     return {
@@ -174,8 +175,8 @@ def _number(value: float) -> float | str:
 
 
 def validate(
-    model: Any, material: Material, scorer: Scorer, config: DictConfig, *, texts: bool
-) -> dict[str, Any]:
+    model: PreTrainedModel, material: Material, scorer: Scorer, config: DictConfig, *, texts: bool
+) -> Validation:
     """Return accuracy, format, consistency and first-choice rate of greedy answers, by rate.
 
     Args:
@@ -192,10 +193,20 @@ def validate(
         samples = generate(model, prompts, samples=1, tokens=limit, generator=None)
         answers += decode(samples.ids, samples.mask, material.processor)
     means = _reward_means(scorer(answers, [preference.label for preference in pairs.preferences]))
-    return {**means, "n": len(answers), **({"texts": answers} if texts else {})}
+    found = Validation(
+        n=len(answers),
+        reward=means["reward"],
+        accuracy=means["accuracy"],
+        format=means["format"],
+        consistent=means["consistent"],
+        first=means["first"],
+    )
+    if texts:
+        found["texts"] = answers
+    return found
 
 
-def decode(ids: torch.Tensor, mask: torch.Tensor, processor: Any) -> list[str]:
+def decode(ids: torch.Tensor, mask: torch.Tensor, processor: ProcessorMixin) -> list[str]:
     """Return the texts of responses (P, n, T), prompt by prompt, without special tokens."""
     rows = zip(ids.flatten(0, 1).cpu(), mask.flatten(0, 1).cpu(), strict=True)
     return [processor.tokenizer.decode(row[kept], skip_special_tokens=True) for row, kept in rows]

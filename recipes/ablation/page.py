@@ -7,10 +7,9 @@ README.md between its markers. Exit status: 0 when written, 2 when there is no r
 import gzip
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -19,6 +18,7 @@ from r1reward.core.errors import UserError
 from r1reward.core.intervals import Mean, wilson_interval
 from r1reward.machine.console import console_on
 from r1reward.recipes.ablation import plots
+from r1reward.recipes.ablation.rows import FinishedRun, Pair, Start
 from r1reward.recipes.ablation.summary import Cell, as_json, cells, compact, read_runs
 from r1reward.store.files import replacing, write_text
 
@@ -36,8 +36,8 @@ class PageError(UserError):
 
 def results(
     found: Sequence[Cell],
-    runs: Sequence[Mapping[str, Any]],
-    start: Mapping[str, Any],
+    runs: Sequence[FinishedRun],
+    start: Start,
     baseline: str,
 ) -> str:
     """Return the results in Markdown.
@@ -163,7 +163,7 @@ def _difference(mean: Mean | None) -> str:
     return f"**{text}**" if decided(mean) else text
 
 
-def strip(runs: Sequence[Mapping[str, Any]], start: Mapping[str, Any], baseline: str) -> str:
+def strip(runs: Sequence[FinishedRun], start: Start, baseline: str) -> str:
     """Return validation pairs with the model's text before and after, as an HTML table.
 
     The first pairs that training turned right, and the first that it turned wrong, if any: of the
@@ -200,7 +200,7 @@ def strip(runs: Sequence[Mapping[str, Any]], start: Mapping[str, Any], baseline:
     return "\n".join([*lines, "</table>"])
 
 
-def _right(text: str, pair: Mapping[str, Any], ending: str) -> bool:
+def _right(text: str, pair: Pair, ending: str) -> bool:
     return ending.format(pair["label"]) in text
 
 
@@ -217,7 +217,7 @@ def page(cfg: DictConfig) -> None:
     readme = out / "README.md"
     if not readme.is_file():
         raise PageError(f"out={out}: no README.md to write the results into; run it in a checkout")
-    start = json.loads((folder / START).read_text(encoding="utf-8"))
+    start: Start = json.loads((folder / START).read_text(encoding="utf-8"))
     runs = [run for run in runs if run["setting"] in cfg.settings]
     # The baseline first in each setting, as the plots want it.
     runs.sort(key=lambda r: (cfg.settings.index(r["setting"]), r["variant"] != cfg.baseline))
@@ -238,7 +238,7 @@ def page(cfg: DictConfig) -> None:
     console_on(sys.stdout).print(f"{len(runs)} runs in {len(found)} cells: {readme}")
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, indent=None, separators=(",", ":")) + "\n"
 
 

@@ -1,16 +1,22 @@
 """The study's plots: small multiples, settings down and variants across."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r1reward.core.intervals import t_interval
 from r1reward.pages.html import INK, PALETTE, drawing
+from r1reward.recipes.ablation.rows import FinishedRun
 from r1reward.recipes.ablation.summary import Cell
 
-Runs = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Runs = Sequence[FinishedRun]
+Curve = NDArray[np.float64]
 _DPI = 90
 _CHANCE: Any = {"color": INK, "linestyle": ":", "linewidth": 0.8, "zorder": 0}
 
@@ -24,7 +30,7 @@ def learning_curves(runs: Runs, start: float, file: Path) -> None:
         file: PNG to write.
     """
 
-    def draw(axes: Any, group: Runs, colour: str, front: bool) -> None:
+    def draw(axes: "Axes", group: Runs, colour: str, front: bool) -> None:
         middle, low, high = _band(group, "accuracy")
         steps = np.arange(1, len(middle) + 1)
         axes.plot(steps, 100 * middle, color=colour, linewidth=1.2)
@@ -37,7 +43,7 @@ def learning_curves(runs: Runs, start: float, file: Path) -> None:
             means = [100 * float(np.mean(values)) for values in points.values()]
             axes.scatter(list(points), means, s=12, color=INK, zorder=3)
 
-    def finish(axes: Any) -> None:
+    def finish(axes: "Axes") -> None:
         axes.axhline(50, **_CHANCE)
         axes.set_ylim(0, 100)
 
@@ -47,7 +53,7 @@ def learning_curves(runs: Runs, start: float, file: Path) -> None:
 def gradient_norms(runs: Runs, file: Path) -> None:
     """Draw the gradient norm before clipping: median over seeds, band from least to largest."""
 
-    def draw(axes: Any, group: Runs, colour: str, front: bool) -> None:
+    def draw(axes: "Axes", group: Runs, colour: str, front: bool) -> None:
         table = _table(group, "grad_norm")
         table[~np.isfinite(table)] = np.nan
         steps = np.arange(1, table.shape[1] + 1)
@@ -82,8 +88,8 @@ def final_accuracy(cells: Sequence[Cell], start: float, file: Path) -> None:
 
 def _multiples(
     runs: Runs,
-    draw: Callable[[Any, Runs, str, bool], None],
-    finish: Callable[[Any], Any],
+    draw: Callable[["Axes", Runs, str, bool], None],
+    finish: Callable[["Axes"], None],
     label: str,
     file: Path,
 ) -> None:
@@ -112,14 +118,14 @@ def _multiples(
         figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
 
 
-def _table(group: Runs, key: str) -> Any:
+def _table(group: Runs, key: str) -> Curve:
     """Return seeds by steps, cut to the shortest run."""
     steps = min(len(run["steps"]) for run in group)
     rows = [[float(step[key]) for step in run["steps"][:steps]] for run in group]
     return np.array(rows)
 
 
-def _band(group: Runs, key: str) -> tuple[Any, Any, Any]:
+def _band(group: Runs, key: str) -> tuple[Curve, Curve, Curve]:
     """Return mean, lower and upper end of the 95 % interval over seeds, by step."""
     means = [t_interval(column) for column in _table(group, key).T.tolist()]
     middle = np.array([mean.value for mean in means])

@@ -9,12 +9,18 @@ without repeating the prompt; ``tests/recipes/test_ablation.py`` compares the tw
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, StaticCache
+from transformers import (
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedModel,
+    ProcessorMixin,
+    Qwen2_5_VLForConditionalGeneration,
+    StaticCache,
+)
 
 from r1reward.core.media import open_image
 from r1reward.core.pair import Preference
@@ -50,7 +56,7 @@ class Samples:
     log_probs: Tensor  # f32, [P, n, T]: of the policy that drew them; 0 outside the mask
 
 
-def load(path: str, device: str) -> tuple[Any, Any]:
+def load(path: str, device: str) -> tuple[PreTrainedModel, ProcessorMixin]:
     """Return model (f32, no dropout) and processor of a Hugging Face directory."""
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
         path, dtype=torch.float32, attn_implementation="sdpa"
@@ -58,9 +64,11 @@ def load(path: str, device: str) -> tuple[Any, Any]:
     return model.to(device).eval(), AutoProcessor.from_pretrained(path)
 
 
-def encode(preferences: Sequence[Preference], media_root: Path, processor: Any) -> list[Prompt]:
+def encode(
+    preferences: Sequence[Preference], media_root: Path, processor: ProcessorMixin
+) -> list[Prompt]:
     """Return the prompts of ``preferences``; a photo that several share is read once."""
-    photos: dict[str, Any] = {}
+    photos: dict[str, BatchFeature] = {}
     prompts = []
     for preference in preferences:
         uri = preference.media[0].uri
@@ -78,7 +86,7 @@ def encode(preferences: Sequence[Preference], media_root: Path, processor: Any) 
     return prompts
 
 
-def collate(prompts: Sequence[Prompt], model: Any) -> Batch:
+def collate(prompts: Sequence[Prompt], model: PreTrainedModel) -> Batch:
     """Return the prompts as a batch on the model's device."""
     longest = max(len(prompt.ids) for prompt in prompts)
     ids = torch.stack([pad(prompt.ids, (longest - len(prompt.ids), 0)) for prompt in prompts])
@@ -95,7 +103,7 @@ def collate(prompts: Sequence[Prompt], model: Any) -> Batch:
     return Batch(*(value.to(model.device) for value in (ids, mask, positions, patches, grid)))
 
 
-def prompt_embeddings(model: Any, batch: Batch) -> Tensor:
+def prompt_embeddings(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Return the prompts' embeddings (P, L, hidden), the image features in their places."""
     embeddings = model.get_input_embeddings()(batch.ids)
     features = model.model.get_image_features(batch.patches, batch.grid).pooler_output
@@ -116,7 +124,9 @@ def tree_mask(prompt_mask: Tensor, samples: int, tokens: int) -> Tensor:
     return ((allowed & seen[:, None]) | own)[:, None]
 
 
-def log_probs(model: Any, batch: Batch, samples: Samples, temperature: float = 1.0) -> Tensor:
+def log_probs(
+    model: PreTrainedModel, batch: Batch, samples: Samples, temperature: float = 1.0
+) -> Tensor:
     """Return the log-probability of every sampled token, (P, n, T), with gradient.
 
     What stands outside the samples' mask is the log-probability of padding: not to be read.
@@ -148,8 +158,8 @@ def log_probs(model: Any, batch: Batch, samples: Samples, temperature: float = 1
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def generate(
-    model: Any, batch: Batch, *, samples: int, tokens: int, generator: torch.Generator | None,
-    temperature: float = 1.0,
+    model: PreTrainedModel, batch: Batch, *, samples: int, tokens: int,
+    generator: torch.Generator | None, temperature: float = 1.0,
 ) -> Samples:  # fmt: skip
     """Return ``samples`` responses a prompt of at most ``tokens`` tokens.
 

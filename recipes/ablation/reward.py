@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
 from r1reward.consistency.base import Agreement, Case
 from r1reward.core.verdict import ParseFailure, Verdict, parse_verdict
@@ -24,7 +24,7 @@ class Scored:
 class Scorer:
     """Check and reward formula of a training configuration (r1reward/plugin/reward_manager.py)."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: DictConfig) -> None:
         self._reward: Reward = instantiate(config.reward.function)
         self._check = instantiate(config.consistency)
 

@@ -10,20 +10,21 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r1reward.cli.command import run_command
+from r1reward.config.tree import plain
 from r1reward.machine.console import Live, console_on
 from r1reward.recipes.ablation import loop
 from r1reward.recipes.ablation.design import Run, runs_of
 from r1reward.recipes.ablation.reward import Scorer
+from r1reward.recipes.ablation.rows import End
 from r1reward.store.files import write_text
 
 START = "start.json"  # how the start model judges the validation pairs
@@ -46,7 +47,7 @@ def _begin(run: Run, device: str) -> None:
     _material = loop.prepare(run.config(), device)
 
 
-def _execute(run: Run, out: Path) -> dict[str, Any]:
+def _execute(run: Run, out: Path) -> End:
     return loop.execute(run, _material, out / run.file)
 
 
@@ -63,7 +64,7 @@ def _write_start(run: Run, out: Path) -> None:
 
 def make(
     runs: list[Run], out: Path, device: str, workers: int, seconds: float | None
-) -> Iterator[tuple[Run, dict[str, Any]]]:
+) -> Iterator[tuple[Run, End]]:
     """Make ``runs`` in parallel; yield each with its last row as it ends.
 
     Args:
@@ -76,7 +77,7 @@ def make(
     began, longest, waiting = time.monotonic(), 0.0, list(reversed(runs))
     # Spawned: a fork of a process that has used torch's threads, or CUDA, may hang.
     context = multiprocessing.get_context("spawn")
-    running: dict[Future[dict[str, Any]], Run] = {}
+    running: dict[Future[End], Run] = {}
     with ProcessPoolExecutor(workers, context, _begin, (runs[0], device)) as pool:
         if not (out / START).exists():
             pool.submit(_write_start, runs[0], out)
@@ -96,7 +97,7 @@ def make(
 
 def study(cfg: DictConfig) -> None:
     """Make what is missing of the study."""
-    given: Mapping[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    given = plain(cfg)
     GlobalHydra.instance().clear()  # this command's tree is composed; the runs have their own
     out, console, runs = Path(cfg.out), console_on(sys.stdout), runs_of(given)
     for run in {run.overrides[:-1]: run for run in runs}.values():

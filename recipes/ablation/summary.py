@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 from r1reward.core.intervals import Mean, t_interval
+from r1reward.recipes.ablation.rows import SHARES, FinishedRun
 
 CURVES = (
     "accuracy", "reward", "format", "consistent", "first", "length", "grad_norm", "filtered",
@@ -61,7 +61,7 @@ class Cell:
     seconds: float
 
 
-def read_runs(folder: Path) -> list[dict[str, Any]]:
+def read_runs(folder: Path) -> list[FinishedRun]:
     """Return the finished runs of ``folder``, in the order of their files.
 
     A run is its header with ``steps``, ``validations`` (each a list of rows) and ``end``.
@@ -69,24 +69,20 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
     runs = []
     for file in sorted(folder.glob("*.jsonl")):
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        if not rows or rows[-1]["kind"] != "end":
+        kinds = [row.pop("kind") for row in rows]
+        if not rows or kinds[-1] != "end":
             continue
-        kinds: dict[str, list[dict[str, Any]]] = {
-            "run": [],
-            "step": [],
-            "validation": [],
-            "end": [],
-        }
-        for row in rows:
-            kinds[row.pop("kind")].append(row)
-        [head], [end] = kinds["run"], kinds["end"]
-        runs.append(head | {"steps": kinds["step"], "validations": kinds["validation"], "end": end})
+        head, *between, end = rows
+        run: FinishedRun = head | {"steps": [], "validations": [], "end": end}
+        for kind, row in zip(kinds[1:-1], between, strict=True):
+            run["steps" if kind == "step" else "validations"].append(row)
+        runs.append(run)
     return runs
 
 
-def cells(runs: Sequence[Mapping[str, Any]], baseline: str) -> list[Cell]:
+def cells(runs: Sequence[FinishedRun], baseline: str) -> list[Cell]:
     """Return a cell for every setting and variant there is, in the order of ``runs``."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in runs:
         groups.setdefault((run["setting"], run["variant"]), []).append(run)
     return [
@@ -98,8 +94,8 @@ def cells(runs: Sequence[Mapping[str, Any]], baseline: str) -> list[Cell]:
 def _cell(
     setting: str,
     variant: str,
-    group: Sequence[Mapping[str, Any]],
-    baseline: Sequence[Mapping[str, Any]],
+    group: Sequence[FinishedRun],
+    baseline: Sequence[FinishedRun],
 ) -> Cell:
     last = [run["validations"][-1] for run in group]
     steps = [step for run in group for step in run["steps"]]
@@ -127,28 +123,29 @@ def _cell(
         preclipped_steps=fmean(value > 0 for value in numbers("preclipped")),
         clipped=fmean(numbers("clipped")),
         log_ratio_max=max(numbers("log_ratio_max")),
-        length=fmean(run["steps"][-1]["length"] for run in group),
+        length=fmean(float(run["steps"][-1]["length"]) for run in group),
         seconds=fmean(run["end"]["seconds"] for run in group),
     )
 
 
-def accuracy_of(run: Mapping[str, Any]) -> float:
+def accuracy_of(run: FinishedRun) -> float:
     """Return a run's accuracy on the validation pairs at its end."""
     return float(run["validations"][-1]["accuracy"])
 
 
-def compact(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def compact(runs: Iterable[FinishedRun]) -> list[dict[str, object]]:
     """Return the runs with a list a curve, of four digits: what is kept in the repository."""
     return [
         {
-            **{key: run[key] for key in ("setting", "variant", "seed", "device")},
+            "setting": run["setting"],
+            "variant": run["variant"],
+            "seed": run["seed"],
+            "device": run["device"],
             "collapse": run["end"]["collapse"],
             "seconds": run["end"]["seconds"],
             "curves": {key: [_short(step[key]) for step in run["steps"]] for key in CURVES},
             "validations": {
-                str(row["step"]): {
-                    key: _short(row[key]) for key in ("accuracy", "format", "consistent", "first")
-                }
+                str(row["step"]): {key: _short(row[key]) for key in SHARES}
                 for row in run["validations"]
             },
         }
@@ -156,12 +153,12 @@ def compact(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def as_json(cell: Cell) -> dict[str, Any]:
+def as_json(cell: Cell) -> dict[str, object]:
     """Return the cell for JSON; infinite norms as text."""
     return {key: _short(value) for key, value in asdict(cell).items()}
 
 
-def _short(value: Any) -> Any:
+def _short(value: object) -> object:
     if isinstance(value, dict):
         return {key: _short(item) for key, item in value.items()}
     if isinstance(value, float):

@@ -7,12 +7,12 @@ on one device and without its engines; ``tests/recipes/test_ablation_verl.py`` c
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import log
-from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
+from transformers import PreTrainedModel
 from verl.trainer.ppo.core_algos import (
     agg_loss,
     get_adv_estimator_fn,
@@ -83,7 +83,7 @@ class Learner:
         model: the policy, changed in place.
     """
 
-    def __init__(self, model: Any, config: DictConfig) -> None:
+    def __init__(self, model: PreTrainedModel, config: DictConfig) -> None:
         if config.algorithm.use_kl_in_reward and config.algorithm.kl_ctrl.kl_coef:
             raise ValueError("the plain loop has no KL in the reward; set kl_ctrl.kl_coef=0")
         self.model = model

@@ -30,7 +30,7 @@ def main() -> None:
 
     from r1reward.patches import transformers as patches
     from r1reward.recipes.smol.model import assemble, language
-    from r1reward.recipes.tiny.build import teach
+    from r1reward.recipes.tiny.build import Round, teach
     from r1reward.recipes.tiny.model import make_processor
 
     patches.install()  # the attention of training
@@ -40,7 +40,7 @@ def main() -> None:
     if torch.cuda.is_available():
         model.to("cuda")
         torch.set_num_threads(1)  # for small images and batches many mostly wait
-    seeing = {
+    seeing: Round = {
         "steps": options.steps,
         "batch_size": options.batch_size,
         "learning_rate": options.learning_rate,

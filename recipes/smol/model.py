@@ -15,7 +15,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
 )
 
@@ -39,7 +43,7 @@ _CONTROL = 3  # of GGUF's token types
 _ROWS = 64  # the embedding has a multiple of so many
 
 
-def language() -> tuple[Any, Any]:
+def language() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return SmolLM2-135M-Instruct (f32, a Llama) and its tokenizer, from the installed package.
 
     Raises:
@@ -61,7 +65,7 @@ def language() -> tuple[Any, Any]:
     return llama, tokenizer_of(fields)
 
 
-def tokenizer_of(fields: Mapping[str, Any]) -> Any:
+def tokenizer_of(fields: Mapping[str, Any]) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a GGUF file's ``fields``, with Qwen's special tokens beside its own.
 
     Not by transformers: its converter of such files does not split digits, as SmolLM2 was trained.
@@ -90,7 +94,9 @@ def tokenizer_of(fields: Mapping[str, Any]) -> Any:
     return tokenizer
 
 
-def assemble(llama: Any, tokenizer: Any, seed: int) -> Any:
+def assemble(
+    llama: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> PreTrainedModel:
     """Return a Qwen2.5-VL (f32) around the weights of ``llama``.
 
     Args:
@@ -109,7 +115,7 @@ def assemble(llama: Any, tokenizer: Any, seed: int) -> Any:
     return model
 
 
-def _text(llama: Any, model: Any) -> dict[str, Tensor]:
+def _text(llama: PreTrainedModel, model: PreTrainedModel) -> dict[str, Tensor]:
     """Return the decoder's weights; new rows of the embedding are the mean of all."""
     found = {
         name.replace("model.", "model.language_model.", 1): weight
@@ -126,7 +132,7 @@ def _text(llama: Any, model: Any) -> dict[str, Tensor]:
     return found
 
 
-def _entrance(llama: Any, model: Any) -> dict[str, Tensor]:
+def _entrance(llama: PreTrainedModel, model: PreTrainedModel) -> dict[str, Tensor]:
     """Return the tower's last layer, scaled: images enter about as large as words do."""
     words = llama.get_input_embeddings().weight.detach()
     last = model.model.visual.merger.mlp[2]
@@ -137,7 +143,7 @@ def _entrance(llama: Any, model: Any) -> dict[str, Tensor]:
     }
 
 
-def _config(llama: Any, tokenizer: Any) -> Any:
+def _config(llama: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
     half = llama.hidden_size // llama.num_attention_heads // 2
     return make_config(
         tokenizer,

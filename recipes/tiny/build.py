@@ -9,9 +9,11 @@ the validation pairs are judged at the end of each round.
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict
+
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.cli.command import user_errors
 from r1reward.core.pair import Preference, text_of
@@ -25,10 +27,22 @@ from r1reward.recipes.tiny.reasoning import response_text
 
 CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
 BATCH_SIZE = 32
+
+
+class Round(TypedDict, total=False):
+    """Arguments of :func:`r1reward.recipes.tiny.cold_start.train`."""
+
+    steps: Required[int]
+    batch_size: Required[int]
+    learning_rate: Required[float]
+    bias: Required[float]
+    vision_learning_rate: float
+
+
 # What pretraining gives a real model: it sees, compares and concludes.
-SEEING = {"steps": 1100, "batch_size": BATCH_SIZE, "learning_rate": 2e-3, "bias": 0.0}
+SEEING: Round = {"steps": 1100, "batch_size": BATCH_SIZE, "learning_rate": 2e-3, "bias": 0.0}
 # The cold start: the annotator believes the first response in 60 % of the cases, without looking.
-COLD_START = {"steps": 60, "batch_size": BATCH_SIZE, "learning_rate": 3e-4, "bias": 0.6}
+COLD_START: Round = {"steps": 60, "batch_size": BATCH_SIZE, "learning_rate": 3e-4, "bias": 0.6}
 
 
 def tokenizer_texts(preferences: list[Preference]) -> list[str]:
@@ -42,18 +56,20 @@ def _texts(preference: Preference) -> Iterator[str]:
     yield response_text(preference, preference.label)
 
 
-def build(
-    out: Path, seed: int, rounds: dict[str, dict[str, Any]], unseen: int | None = None
-) -> None:
+def build(out: Path, seed: int, rounds: Mapping[str, Round], unseen: int | None = None) -> None:
     """Make the tiny model and teach it (see :func:`teach`)."""
     tokenizer = train_tokenizer(tokenizer_texts(list(read_preferences(PHOTOS / "train.jsonl"))))
     teach(make_model(tokenizer, seed), make_processor(tokenizer), out, seed, rounds, unseen)
 
 
 def teach(
-    model: Any, processor: Any, out: Path, seed: int, rounds: dict[str, dict[str, Any]],
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    out: Path,
+    seed: int,
+    rounds: Mapping[str, Round],
     unseen: int | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Teach a model the photos, print its score after each round, and write it to ``out``.
 
     Args:

@@ -10,7 +10,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, ImageEnhance, ImageOps
@@ -18,6 +17,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.core.media import open_image
 from r1reward.core.pair import Preference
@@ -51,7 +51,7 @@ class Example:
     biased: list[int]  # what one writes who believes the first response
 
 
-def encode(pair: Preference, processor: Any) -> Example:
+def encode(pair: Preference, processor: ProcessorMixin) -> Example:
     """Return the pair's token ids: the real prompt in the real chat template."""
     prompt = processor.apply_chat_template(
         build_messages(pair), tokenize=False, add_generation_prompt=True
@@ -72,7 +72,10 @@ def augment(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def make_views(
-    preferences: Sequence[Preference], media_root: Path, processor: Any, rng: random.Random
+    preferences: Sequence[Preference],
+    media_root: Path,
+    processor: ProcessorMixin,
+    rng: random.Random,
 ) -> dict[str, list[View]]:
     """Return ``VIEWS`` augmented copies of each photo of ``preferences``, by its uri."""
     views: dict[str, list[View]] = {}
@@ -118,7 +121,8 @@ def batches(examples: Sequence[Example], size: int, rng: random.Random) -> Itera
 
 
 def train(
-    model: Any, processor: Any, examples: Sequence[Example], views: dict[str, list[View]], *,
+    model: PreTrainedModel, processor: ProcessorMixin, examples: Sequence[Example],
+    views: dict[str, list[View]], *,
     steps: int, batch_size: int, learning_rate: float, bias: float, rng: random.Random,
     vision_learning_rate: float | None = None,
 ) -> float:  # fmt: skip
@@ -137,7 +141,7 @@ def train(
         vision_learning_rate: that of the vision tower, when it has another one.
     """
     rates = {True: vision_learning_rate or learning_rate, False: learning_rate}
-    parts: dict[bool, list[Any]] = {True: [], False: []}
+    parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         parts[name.startswith("model.visual.")].append(parameter)
     groups = [{"params": given, "lr": rates[vision]} for vision, given in parts.items()]
@@ -168,7 +172,7 @@ def train(
 _POSITIONED = ("input_ids", "mm_token_type_ids", "image_grid_thw", "attention_mask")
 
 
-def response_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
+def response_loss(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
     """Return the mean cross entropy of the response tokens (nats); on a GPU, in mixed precision."""
     # on the CPU: it goes row by row, and on a GPU would wait for each
     positions, _ = model.model.get_rope_index(**{name: batch[name] for name in _POSITIONED})

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
+from transformers import PreTrainedModel, ProcessorMixin
 
 from r1reward.core.intervals import wilson_interval
 from r1reward.core.pair import Preference
@@ -35,8 +35,8 @@ class Score:
 
 
 def generate(
-    model: Any,
-    processor: Any,
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
     preferences: Sequence[Preference],
     media_root: Path,
     *,
@@ -68,7 +68,10 @@ def generate(
 
 
 def evaluate(
-    model: Any, processor: Any, preferences: Sequence[Preference], media_root: Path
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    preferences: Sequence[Preference],
+    media_root: Path,
 ) -> Score:
     """Return the greedy score on ``preferences``."""
     texts = generate(model, processor, preferences, media_root)

@@ -9,13 +9,13 @@ import json
 import pydoc_data.topics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import (
     GenerationConfig,
+    PreTrainedTokenizerBase,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
@@ -137,7 +137,9 @@ def make_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForConditional
     return model
 
 
-def make_config(tokenizer: Any, text: dict[str, Any], vision: dict[str, Any]) -> Qwen2_5_VLConfig:
+def make_config(
+    tokenizer: PreTrainedTokenizerBase, text: dict[str, object], vision: dict[str, object]
+) -> Qwen2_5_VLConfig:
     """Return the configuration of a Qwen2.5-VL with these halves and the tokenizer's tokens."""
     token_id = tokenizer.convert_tokens_to_ids
     config = Qwen2_5_VLConfig(

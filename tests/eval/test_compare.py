@@ -16,9 +16,9 @@ from r1reward.eval import compare
 from r1reward.eval.benchmarks.mmrlhf_rewardbench import MMRLHFRewardBench
 from r1reward.eval.benchmarks.photos import Photos
 from r1reward.eval.compare import holm
-from r1reward.eval.results import SCHEMA
 from r1reward.eval.score.ballots import Ballot, Poll, count
 from r1reward.eval.score.items import ItemsError, read_items, write_items
+from r1reward.eval.score.results import SCHEMA
 from r1reward.eval.score.scoring import summarise
 from r1reward.judge.constant import ConstantJudge
 from r1reward.judge.item import Item

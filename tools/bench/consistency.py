@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypedDict
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -31,11 +31,21 @@ from r1reward.consistency.openai import OpenAICheck
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
-from r1reward.tools.bench.machine import here
+from r1reward.tools.bench.machine import Machine, here
 
 _PACKAGES = ("aiohttp", "openai", "fastapi", "uvicorn")
 _TITLES = {"first": "ours, first batch", "ours": "ours", "released": "as released"}
 _FILLER = "Response {} names what the picture shows, and Response {} leaves half of it out. " * 30
+
+
+class Speed(TypedDict):
+    """How fast a contestant is, in agreements a second, and how far from the ideal."""
+
+    n: int
+    seconds: list[float]
+    median_s: float
+    per_second: float
+    times_ideal: float
 
 
 def make_cases(name: str, count: int) -> list[Case]:
@@ -115,10 +125,10 @@ def released(cfg: DictConfig, url: str) -> float:
     return time.monotonic() - began
 
 
-def figures(cfg: DictConfig, runs: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
+def figures(cfg: DictConfig, runs: dict[str, list[float]]) -> dict[str, Speed]:
     """Return speed and distance from the ideal of each contestant."""
     ideal = cfg.seconds / cfg.consistency.concurrency  # for one case
-    found = {}
+    found: dict[str, Speed] = {}
     for name, seconds in runs.items():
         n = cfg.blocking_samples if name == "released" else cfg.samples
         median = statistics.median(seconds)
@@ -132,7 +142,7 @@ def figures(cfg: DictConfig, runs: dict[str, list[float]]) -> dict[str, dict[str
     return found
 
 
-def table(cfg: DictConfig, found: dict[str, dict[str, Any]], where: dict[str, Any]) -> Table:
+def table(cfg: DictConfig, found: dict[str, Speed], where: Machine) -> Table:
     """Return a row for each contestant."""
     packages = ", ".join(f"{name} {one}" for name, one in where["packages"].items())
     title = (

@@ -68,7 +68,8 @@ class Workload(Benchmark):
 
     def __init__(self, source: Benchmark, numbers: range, folder: Path) -> None:
         super().__init__(source.root, folder)
-        self.name, self.groupings = source.name, source.groupings
+        # Of the class elsewhere; here one class stands for every benchmark.
+        self.name, self.groupings = source.name, source.groupings  # type: ignore[misc]
         self._source, self._numbers = source, numbers
 
     def load(self) -> Iterator[Item]:
@@ -159,8 +160,9 @@ class Contest:
 
     def judge(self, kind: type[Judge], settings: DictConfig) -> Any:
         """Return the judge of these settings, as ``kind``."""
-        settings = OmegaConf.merge(settings, {"_target_": f"{__name__}.{kind.__name__}"})
-        judge: Any = build_judge(settings, self.protocol, self._images)
+        ours = OmegaConf.merge(settings, {"_target_": f"{__name__}.{kind.__name__}"})
+        assert isinstance(ours, DictConfig)
+        judge: Any = build_judge(ours, self.protocol, self._images)
         judge.tokens = self._cfg.tokens
         return judge
 
@@ -176,7 +178,7 @@ class Contest:
         items = self.workload(warm_up=warm_up).load()
         return [call for item in items for call in self.protocol.calls(item)]
 
-    async def stay(self, one: Callable[[bool], Coroutine[Any, Any, Pass]]) -> Stay:
+    async def stay(self, one: Callable[[bool], Coroutine[None, None, Pass]]) -> Stay:
         """Warm up, then pass after pass; ``one`` takes whether it is the warm-up."""
         began = time.perf_counter()
         await one(True)
@@ -239,7 +241,7 @@ async def raw(contest: Contest, cfg: DictConfig) -> Stay:
     return await contest.stay(one)
 
 
-def _offline(**arguments: Any) -> Any:
+def _offline(**arguments: object) -> Any:
     from vllm import LLM
 
     return LLM(**arguments)

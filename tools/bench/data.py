@@ -11,10 +11,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 from omegaconf import DictConfig
@@ -23,12 +22,11 @@ from rich.table import Table
 
 from r1reward.cli.command import run_command
 from r1reward.core.errors import ConfigError
-from r1reward.core.rows import scan_rows
 from r1reward.machine.console import console_on
-from r1reward.recipes.photos.build import PHOTOS
+from r1reward.recipes.photos.build import PHOTOS, read_manifest
 from r1reward.store.files import replacing
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
-from r1reward.tools.bench.machine import here
+from r1reward.tools.bench.machine import Machine, here
 
 ROWS = "rows.jsonl"
 _EVERY = 0.1  # seconds between looks at the processes
@@ -76,7 +74,7 @@ class Measured:
 def generate(rows: int, seed: int, path: Path) -> None:
     """Write so many rows of question, chosen, rejected and image."""
     draw = random.Random(seed)  # noqa: S311
-    images = sorted(row["image"] for _, row in scan_rows(PHOTOS / "manifest.jsonl"))
+    images = sorted(photo.image for photo in read_manifest())
 
     def text(least: int, most: int) -> str:
         return " ".join(draw.choices(_WORDS, k=draw.randint(least, most))).capitalize() + "."
@@ -182,7 +180,7 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def show(console: Console, results: list[Measured], where: Mapping[str, Any]) -> None:
+def show(console: Console, results: list[Measured], where: Machine) -> None:
     """Print a row for each step."""
     table = Table(
         title=f"{where['cpu']}, {where['cores']} cores", title_justify="left", title_style="bold"

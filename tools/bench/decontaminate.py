@@ -24,6 +24,7 @@ from rich.table import Table
 
 from r1reward.cli.command import run_command
 from r1reward.config.compose import CONF
+from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.core.intervals import wilson_interval
 from r1reward.core.media import open_image
@@ -85,6 +86,10 @@ def find_copies(
     return Found(name, found, len(images), alone), wrong
 
 
+def _ordered(one: int, other: int) -> tuple[int, int]:
+    return min(one, other), max(one, other)
+
+
 class Photos:
     """The embedded photos; some of them show the same thing, and three are there twice."""
 
@@ -96,7 +101,7 @@ class Photos:
 
     def strangers(self, one: int, other: int) -> bool:
         """Return whether two photos are of different things."""
-        return self._subjects[one] != self._subjects[other]
+        return bool(self._subjects[one] != self._subjects[other])
 
 
 def photos(rules: Rules, limit: int | None, seed: int, live: Live) -> tuple[list[Found], ...]:
@@ -115,7 +120,7 @@ def photos(rules: Rules, limit: int | None, seed: int, live: Live) -> tuple[list
     alike: set[tuple[int, int]] = set()
     for number, image in enumerate(shown.images):
         matches = index.find(scaled(image, seeded(), 0.5), least)
-        alike |= {tuple(sorted((number, match.image))) for match in matches}
+        alike |= {_ordered(number, match.image) for match in matches}
     wrongly = [
         Found("different things, pairs of photos", len(alike & apart), len(apart)),
         Found("different things, one changed", len(changed), 2 * len(apart) * len(CHANGES)),
@@ -134,7 +139,7 @@ def drawings(rules: Rules, count: int, seed: int, live: Live) -> tuple[list[Foun
         for name in DRAWING_CHANGES:
             found, others = find_copies(images, index, name, rules.image_similarity, seed, ne)
             copies.append(replace(found, what=f"{kind}, {name}"))
-            wrong |= {tuple(sorted(pair)) for pair in others}
+            wrong |= {_ordered(*pair) for pair in others}
         wrongly.append(Found(f"{kind} of one layout", len(wrong), count * (count - 1) // 2))
     return copies, wrongly
 
@@ -222,8 +227,9 @@ def measure(cfg: DictConfig) -> None:
     for key in ("drawings", "prompts", "images"):
         if not isinstance(cfg[key], int) or cfg[key] < 2:
             raise ConfigError(f"{key}={cfg[key]}: give 2 or more")
-    given = OmegaConf.to_container(OmegaConf.load(CONF / "decontaminate.yaml"))
-    rules, console = rules_of(given), console_on(sys.stdout)
+    given = OmegaConf.load(CONF / "decontaminate.yaml")
+    assert isinstance(given, DictConfig)
+    rules, console = rules_of(plain(given)), console_on(sys.stdout)
     with Live(console) as live:
         found = {
             "photos": photos(rules, cfg.photos, cfg.seed, live),

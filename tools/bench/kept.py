@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -20,11 +20,30 @@ from r1reward.cli.command import error
 from r1reward.config.compose import package_file
 from r1reward.core.errors import ConfigError
 from r1reward.store.files import write_text
+from r1reward.tools.bench.machine import Machine
 
 SCHEMA = 1
 KEPT = package_file("recipes/benchmarks")
 _RESOURCES = KEPT.parent.parent
 _KEYS = ("schema", "bench", "settings", "machine", "figures")
+
+
+class FigureRow(TypedDict):
+    """A :class:`Figure` as JSON has it."""
+
+    value: float
+    tolerance: float
+    better: str
+
+
+class Result(TypedDict):
+    """What every ``bench.json`` holds, whatever else is in it (see :func:`content`)."""
+
+    schema: int
+    bench: str
+    settings: dict[str, object]
+    machine: Machine
+    figures: dict[str, FigureRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +69,10 @@ class Figure:
 def content(
     bench: str,
     cfg: DictConfig,
-    machine: Mapping[str, Any],
+    machine: Machine,
     figures: Mapping[str, Figure],
-    **more: Any,
-) -> dict[str, Any]:
+    **more: object,
+) -> dict[str, object]:
     """Return what ``bench.json`` holds.
 
     Args:
@@ -73,7 +92,7 @@ def content(
     }
 
 
-def _portable(value: Any) -> Any:
+def _portable(value: object) -> object:
     if isinstance(value, dict):
         return {key: _portable(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -86,34 +105,35 @@ def file_of(cfg: DictConfig) -> Path:
     return Path(cfg.out).resolve() / time.strftime("%Y%m%d-%H%M%S") / "bench.json"
 
 
-def write(path: Path, found: Mapping[str, Any]) -> None:
+def write(path: Path, found: Mapping[str, object]) -> None:
     """Write :func:`content`, and the folder where it is not there."""
     write_text(path, json.dumps(found, indent=1) + "\n")
 
 
-def kept_for(found: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+def kept_for(found: Result) -> tuple[Path, Result] | None:
     """Return the kept result of the same benchmark, settings and GPUs; None where there is none."""
     for path in sorted(KEPT.glob("*.json")):
         kept = read(path)
-        if all(kept[key] == found[key] for key in ("bench", "settings")) and _alike(kept, found):
+        same = (kept["bench"], kept["settings"]) == (found["bench"], found["settings"])
+        if same and _alike(kept["machine"], found["machine"]):
             return path, kept
     return None
 
 
-def _alike(kept: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether two results were measured on the same GPUs, or as many of the same cores."""
-    parts = ("gpus",) if kept["machine"]["gpus"] else ("gpus", "cpu", "cores")
-    return all(kept["machine"][part] == found["machine"][part] for part in parts)
+def _alike(one: Machine, other: Machine) -> bool:
+    """Whether two machines have the same GPUs, or none and as many of the same cores."""
+    cores = (one["cpu"], one["cores"]) == (other["cpu"], other["cores"])
+    return one["gpus"] == other["gpus"] and (bool(one["gpus"]) or cores)
 
 
-def beside(found: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[Table, list[str]]:
+def beside(found: Result, kept: Result) -> tuple[Table, list[str]]:
     """Return a row for each kept figure, and the names of those that are now worse than allowed."""
     table = Table(title=f"beside {_where(kept)}", title_justify="left")
     for name in ("", "kept", "now", "worse by", "allowed"):
         table.add_column(name, justify="right" if name else "left")
     bad = []
     for name, figure in ((name, Figure(**one)) for name, one in kept["figures"].items()):
-        now = found["figures"].get(name, {}).get("value")
+        now = found["figures"][name]["value"] if name in found["figures"] else None
         worse = float("inf") if now is None else figure.worse(now)
         mark = "[red]" if worse > figure.tolerance else ""
         if mark:
@@ -141,21 +161,21 @@ def conclude(console: Console, path: Path) -> None:
         raise SystemExit(1)
 
 
-def _where(result: Mapping[str, Any]) -> str:
+def _where(result: Result) -> str:
     machine = result["machine"]
     names = list(dict.fromkeys(machine["gpus"]))
     gpus = [f"{machine['gpus'].count(name)} x {name}" for name in names]
     return ", ".join([*gpus, machine["cpu"], f"{machine['cores']} cores", machine["date"]])
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Result:
     """Return a result.
 
     Raises:
         ConfigError: when it is none.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found: Result = json.loads(path.read_bytes())
         missing = [key for key in _KEYS if key not in found]
     except (OSError, ValueError) as problem:
         raise ConfigError(f"{path}: {problem}") from None

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import psutil
 
@@ -14,7 +14,22 @@ from r1reward.run.provenance import revision
 from r1reward.tools.doctor import version
 
 
-def here(packages: Sequence[str]) -> dict[str, Any]:
+class Machine(TypedDict):
+    """A machine at a moment: its parts, the versions of what runs on it, and its load."""
+
+    cpu: str
+    cores: int | None
+    gpus: list[str]
+    memory_bytes: int
+    system: str
+    python: str
+    packages: dict[str, str]
+    revision: str | None
+    date: str
+    load: float
+
+
+def here(packages: Sequence[str]) -> Machine:
     """Return this machine, the date, the load at this moment, revision and versions.
 
     Args:

@@ -97,7 +97,8 @@ def _measure(items: int) -> Memory:
         mark()
         journal.close()
     first, second, third = (end - start for start, end in pairwise(times))
-    return Memory(items, *marks, (first, second, third))
+    started, asked, scoring, scored = marks
+    return Memory(items, started, asked, scoring, scored, (first, second, third))
 
 
 def _peak() -> int:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
@@ -38,7 +37,7 @@ from r1reward.plan.hardware import GIB, hardware_here
 from r1reward.plan.settings import split_overrides
 from r1reward.rewards.base import RewardParts
 from r1reward.rewards.r1_reward import R1Reward
-from r1reward.store.rundir import RunDir
+from r1reward.store.rundir import JournalRow, RunDir
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
 from r1reward.tools.bench.machine import here
 
@@ -98,7 +97,7 @@ def watched(every: float) -> Iterator[list[Sample]]:
             reader.join()
 
 
-def windows(row: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+def windows(row: JournalRow) -> dict[str, tuple[float, float]]:
     """Return when each phase began and ended: backwards from the moment that a step was over."""
     found, end = {}, float(row["time"])
     for phase in reversed(_ORDER):
@@ -108,7 +107,7 @@ def windows(row: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def peaks(samples: Sequence[Sample], rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def peaks(samples: Sequence[Sample], rows: Sequence[JournalRow]) -> dict[str, float]:
     """Return the most bytes of any GPU in each phase of the plan, over all steps."""
     found: dict[str, float] = {}
     for row in rows:
@@ -122,7 +121,7 @@ def peaks(samples: Sequence[Sample], rows: Sequence[Mapping[str, Any]]) -> dict[
     return found
 
 
-def lengths(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def lengths(rows: Sequence[JournalRow]) -> dict[str, float]:
     """Return the mean over the steps of the tokens that occurred: mean and longest of each kind."""
     return {
         f"{kind}_{which}": statistics.mean(
@@ -262,7 +261,7 @@ def bench(cfg: DictConfig) -> None:
         raise SystemExit(1)
 
 
-def rows_as(row: Row) -> dict[str, Any]:
+def rows_as(row: Row) -> dict[str, object]:
     """Return a row for bench.json."""
     return {
         "phase": row.name, "planned_bytes": row.planned, "bytes": row.seen,

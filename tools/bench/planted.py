@@ -40,7 +40,8 @@ def cut(image: Picture, shares: Sequence[float]) -> Picture:
     """Return the image without these shares of its width or height: left, top, right, bottom."""
     (width, height), (left, top, right, bottom) = image.size, shares
     box = left * width, top * height, width - right * width, height - bottom * height
-    return image.crop(tuple(round(edge) for edge in box))
+    begin_x, begin_y, end_x, end_y = map(round, box)
+    return image.crop((begin_x, begin_y, end_x, end_y))
 
 
 def centred(image: Picture, _: random.Random, share: float) -> Picture:

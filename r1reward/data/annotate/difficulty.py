@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 
 from r1reward.core.verdict import ParseFailure, Verdict
-from r1reward.machine.ticker import Ticker
-
-_USAGE = ("prompt_tokens", "completion_tokens", "cost")  # of a journal row
+from r1reward.machine.ticker import Ticker, Watched
+from r1reward.store.answers import USAGE, AnswerRow, Usage
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Tally:
         """Number of records worth training on: two attempts or more, or unsolved."""
         return self.sft - self.solved[1] + self.unsolved
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the counts as JSON has them."""
         solved = {str(attempt): self.solved[attempt] for attempt in sorted(self.solved)}
         counts = {"records": self.records, "solved": solved, "unsolved": self.unsolved}
@@ -68,7 +67,7 @@ class Difficulty:
     """
 
     sources: dict[str, Tally] = field(default_factory=dict)
-    usage: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_USAGE, 0.0))
+    usage: dict[Usage, float] = field(default_factory=lambda: dict.fromkeys(USAGE, 0.0))
     retries: int = 0
     repeated: int = 0
     rejected: int = 0
@@ -80,12 +79,12 @@ class Difficulty:
     def answer(
         self,
         tally: Tally,
-        row: Mapping[str, Any],
+        row: AnswerRow,
         verdict: Verdict | ParseFailure,
         before: str | None,
     ) -> None:
         """Count one answer of the journal; ``before`` is the text that it retries."""
-        for key in _USAGE:
+        for key in USAGE:
             self.usage[key] += row[key]
         self.retries += before is not None
         self.repeated += before == row["text"]
@@ -111,10 +110,19 @@ class Difficulty:
         return {**self.total().to_dict(), **counts, "usage": usage, "by_source": sources}
 
 
+class Annotated(Watched, Protocol):
+    """A running annotation, whose answers are counted."""
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """The counts."""
+        ...
+
+
 class Meter(Ticker):
     """The line of a running annotation, with what all of its answers took."""
 
-    def __init__(self, console: Console, watched: Any, rows: int) -> None:
+    def __init__(self, console: Console, watched: Annotated, rows: int) -> None:
         super().__init__(console, watched, rows)
         self._usage = watched.difficulty.usage
 
@@ -180,7 +188,7 @@ def _cells(name: str, tally: Tally, attempts: int) -> Iterable[str]:
     yield from (share(tally.unsolved), str(tally.failed), str(tally.unreadable.total()))
 
 
-def _usage(usage: Mapping[str, float]) -> str:
-    read, written, cost = (usage[key] for key in _USAGE)
+def _usage(usage: Mapping[Usage, float]) -> str:
+    read, written, cost = (usage[key] for key in USAGE)
     dollars = f", ${cost:.2f}" if cost else ""
     return f"{read:,.0f} tokens read, {written:,.0f} written{dollars}"

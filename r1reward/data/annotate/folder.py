@@ -31,7 +31,7 @@ class AnnotatedFolder:
         self.journal = path / "answers" / "journal.jsonl"
         self.report = path / "report.jsonl"
 
-    def check(self, settings: dict[str, Any]) -> None:
+    def check(self, settings: dict[str, object]) -> None:
         """Refuse a folder that holds something else.
 
         Raises:
@@ -53,7 +53,7 @@ class AnnotatedFolder:
                 "another folder, or these settings"
             )
 
-    def write(self, annotation: Annotation, settings: dict[str, Any], **facts: Any) -> None:
+    def write(self, annotation: Annotation, settings: dict[str, object], **facts: object) -> None:
         """Write shards, report and manifest; until the manifest is there, it is not finished."""
         (self.path / "manifest.json").unlink(missing_ok=True)
         with replacing(self.report) as part, open(part, "w", encoding="utf-8") as report:
@@ -111,7 +111,7 @@ def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[Iterator[dict[str, Any]]
         yield chain([first], islice(rows, _ROWS - 1))
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Path) -> dict[str, object]:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}

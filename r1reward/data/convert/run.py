@@ -162,17 +162,17 @@ def _all_there(out: Path, part: Part) -> bool:
     return all(path.is_file() and path.stat().st_size == one.bytes for one, path in paths.items())
 
 
-def _plan(job: Job, shard_rows: int, inputs: list[Input]) -> dict[str, Any]:
+def _plan(job: Job, shard_rows: int, inputs: list[Input]) -> dict[str, object]:
     """Return all that decides the output, as JSON has it."""
     settings = {"source": job.source.settings(), "media": job.media, "shard_rows": shard_rows}
     files = [{"path": str(one.path), "bytes": one.bytes, "sha256": one.sha256} for one in inputs]
-    plan: dict[str, Any] = json.loads(
+    plan: dict[str, object] = json.loads(
         json.dumps({"seed": job.seed, "settings": settings, "inputs": files})
     )
     return plan
 
 
-def _check_folder(out: Path, plan: Mapping[str, Any]) -> Part | None:
+def _check_folder(out: Path, plan: Mapping[str, object]) -> Part | None:
     """Return what the folder holds when it is finished.
 
     Raises:

@@ -78,7 +78,7 @@ class Part:
         shards = [Shard(**shard) for shard in content["shards"]]
         return cls(content["rows"], content["records"], **counters, shards=shards)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return what :meth:`of` reads; ``asdict`` cannot copy counters."""
         counters = {name: dict(getattr(self, name)) for name in ("labels", "sources", "dropped")}
         shards = [asdict(shard) for shard in self.shards]
@@ -125,8 +125,8 @@ def convert_unit(job: Job, unit: Unit, out: Path, number: int) -> Part:
 
 
 def _kept(
-    outcomes: Iterator[dict[str, Any] | Dropped], part: Part, write: Callable[[str], Any]
-) -> Iterator[dict[str, Any]]:
+    outcomes: Iterator[dict[str, object] | Dropped], part: Part, write: Callable[[str], object]
+) -> Iterator[dict[str, object]]:
     for outcome in outcomes:
         if isinstance(outcome, Dropped):
             part.dropped[outcome.reason] += 1
@@ -134,11 +134,11 @@ def _kept(
         else:
             part.records += 1
             part.labels[str(outcome["label"])] += 1
-            part.sources[outcome["source"]] += 1
+            part.sources[str(outcome["source"])] += 1
             yield outcome
 
 
-def _outcomes(job: Job, unit: Unit, part: Part) -> Iterator[dict[str, Any] | Dropped]:
+def _outcomes(job: Job, unit: Unit, part: Part) -> Iterator[dict[str, object] | Dropped]:
     try:
         for where, row in read_unit(unit):
             part.rows += 1
@@ -150,7 +150,7 @@ def _outcomes(job: Job, unit: Unit, part: Part) -> Iterator[dict[str, Any] | Dro
         yield Dropped(str(unit.path), "unreadable", str(error).removeprefix(f"{unit.path}: "))
 
 
-def _records(job: Job, where: str, row: Any) -> Iterator[dict[str, Any] | Dropped]:
+def _records(job: Job, where: str, row: object) -> Iterator[dict[str, object] | Dropped]:
     try:
         for item in job.source.read(row):
             try:
@@ -163,7 +163,7 @@ def _records(job: Job, where: str, row: Any) -> Iterator[dict[str, Any] | Droppe
         yield Dropped(where, error.reason, str(error))
 
 
-def _row(job: Job, item: Published, where: str) -> dict[str, Any]:
+def _row(job: Job, item: Published, where: str) -> dict[str, object]:
     """Return the row of :data:`r1reward.store.shards.SCHEMA`, in the order that is drawn."""
     given = item.preference
     chosen, rejected = given.responses
@@ -179,7 +179,7 @@ def _row(job: Job, item: Published, where: str) -> dict[str, Any]:
     return columns_of(shown, files) | {"origin": item.origin or Path(where).name}
 
 
-def _file(job: Job, media: Media) -> dict[str, Any]:
+def _file(job: Job, media: Media) -> dict[str, object]:
     """Return what the row holds of an image or video."""
     root, name, content = os.path.abspath(job.source.media_root), None, None
     try:

@@ -73,7 +73,7 @@ def index_references(
     Raises:
         UnusableReferenceError: for a benchmark image that cannot be opened.
     """
-    items: list[dict[str, Any]] = []
+    items: list[dict[str, object]] = []
     owners: dict[bytes, list[int]] = {}  # of each image, the items that show it
     pictures: dict[bytes, dict[str, Any]] = {}
     thumbnails: list[Thumbnail] = []
@@ -103,7 +103,7 @@ def index_references(
     write_text(folder / ITEMS, json.dumps(items))
 
 
-def _item(reference: Reference) -> dict[str, Any]:
+def _item(reference: Reference) -> dict[str, object]:
     names = ("benchmark", "index", "id", "question")
     return {name: getattr(reference, name) for name in names} | {"shown": _key(reference)}
 

@@ -156,7 +156,7 @@ def _plan(
     }
 
 
-def _file_facts(uri: str, root: str) -> list[Any]:
+def _file_facts(uri: str, root: str) -> list[str | int]:
     """Return what changes when a benchmark's image does, without opening it."""
     if uri.startswith("data:"):
         return [hashlib.sha256(uri.encode("utf-8", "replace")).hexdigest()]
@@ -166,7 +166,7 @@ def _file_facts(uri: str, root: str) -> list[Any]:
         return [uri]
 
 
-def _check_folder(out: Path, plan: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _check_folder(out: Path, plan: Mapping[str, object]) -> Mapping[str, Any] | None:
     """Return the manifest of a folder that is finished.
 
     Raises:
@@ -224,7 +224,7 @@ def _clean(job: Job, units: list[Unit], workers: int, tick: Tick) -> tuple[list[
 
 
 def _finish(
-    job: Job, plan: Mapping[str, Any], inputs: list[_Input], parts: list[Part], **facts: Any
+    job: Job, plan: Mapping[str, Any], inputs: list[_Input], parts: list[Part], **facts: object
 ) -> Part:
     """Write what was dropped and the manifest, and forget the units."""
     total = Part()

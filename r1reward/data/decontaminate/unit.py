@@ -68,7 +68,7 @@ class Part:
         shards = [Shard(**shard) for shard in content["shards"]]
         return cls(content["rows"], Counter(content["sources"]), dropped, matched, shards)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return what :meth:`of` reads."""
         return {
             "rows": self.rows,
@@ -114,8 +114,8 @@ def cleaned_unit(job: Job, number: int) -> Part | None:
 
 
 def _kept(
-    job: Job, unit: Unit, part: Part, write: Callable[[str], Any]
-) -> Iterator[dict[str, Any]]:
+    job: Job, unit: Unit, part: Part, write: Callable[[str], object]
+) -> Iterator[dict[str, object]]:
     """Yield the rows to keep; each of the others is written as a line."""
     screen = screen_of(job.index, job.rules)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,16 @@ def gathered(parts: Iterable[Keys]) -> Keys:
     )
 
 
-def counts(keys: Keys, part: Array) -> dict[str, Any]:
+class Counts(TypedDict):
+    """Rows of a part: all, and by source, label and difficulty."""
+
+    rows: int
+    sources: dict[str, int]
+    labels: dict[str, int]
+    difficulty: dict[str, int]
+
+
+def counts(keys: Keys, part: Array) -> Counts:
     """Return how many rows a part has, by source, label and difficulty."""
     rows = keys.rows[part]
     sources = np.bincount(rows["source"], minlength=len(keys.sources)).tolist()

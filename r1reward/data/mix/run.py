@@ -56,7 +56,7 @@ def _watched(
     tick: Tick,
     what: str,
     function: Callable[..., _T],
-    tasks: Sequence[tuple[Any, ...]],
+    tasks: Sequence[tuple[object, ...]],
     workers: int,
 ) -> Iterator[_T]:
     """Yield the results of :func:`in_order`, and tell how many there are."""
@@ -111,7 +111,7 @@ def write_rows(path: Path, spool: Path, places: Array, embed: bool) -> Shard:
     return write_shard(path, rows)
 
 
-def _spooled(path: Path, begin: int, embed: bool) -> dict[str, Any]:
+def _spooled(path: Path, begin: int, embed: bool) -> dict[str, object]:
     with open(path, "rb") as file:
         file.seek(begin)
         content = file.read(int.from_bytes(file.read(8)))
@@ -222,7 +222,7 @@ def _plan(
     settings: Settings,
     workers: int,
     tick: Tick,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what makes this mix itself; paths are those of the command."""
     files = [(file,) for item in inputs for file in files_of(item.path)]
     digests = dict(
@@ -238,7 +238,7 @@ def _plan(
         for item in inputs
     ]
     content = {"mix": _SCHEMA, "seed": settings.seed, "settings": asdict(settings), "inputs": found}
-    plan: dict[str, Any] = json.loads(json.dumps(content))
+    plan: dict[str, object] = json.loads(json.dumps(content))
     return plan
 
 
@@ -252,7 +252,7 @@ def _digest(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[dict[str, Any] | None]:
+def _locked(out: Path) -> Iterator[dict[str, object] | None]:
     """Keep others out of ``out``; yield the plan of the mix that is there, or None.
 
     Raises:
@@ -263,17 +263,17 @@ def _locked(out: Path) -> Iterator[dict[str, Any] | None]:
         yield there
 
 
-def _begun(out: Path) -> dict[str, Any] | None:
+def _begun(out: Path) -> dict[str, object] | None:
     if not out.exists() or (out.is_dir() and {item.name for item in out.iterdir()} <= {_LOCK}):
         return None
     try:
-        there: dict[str, Any] = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"]
+        there: dict[str, object] = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"]
     except (OSError, ValueError, KeyError):
         raise MixError(f"out={out}: something else is there; take another folder") from None
     return there
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 

@@ -21,7 +21,7 @@ _CERTAIN = 0.999  # of an imbalance that is worth a warning: there may be many s
 _TAGS = {"": "all", "longer": "longer is better", "shorter": "shorter is better"}
 
 
-def page(found: Survey, path: Path, settings: Mapping[str, Any], command: str) -> str:
+def page(found: Survey, path: Path, settings: Mapping[str, object], command: str) -> str:
     """Return the page of a data set.
 
     Args:
@@ -74,7 +74,7 @@ def _groups(found: Survey) -> list[tuple[str, Array]]:
     return [("all", found.rows), *parts] if len(parts) != 1 else parts
 
 
-def _counts(groups: list[tuple[str, Array]], total: int) -> list[dict[str, Any]]:
+def _counts(groups: list[tuple[str, Array]], total: int) -> list[dict[str, object]]:
     """Return the table of sources."""
     return [
         {
@@ -93,7 +93,7 @@ def _median(values: Array) -> str:
     return f"{np.median(values):,.0f}" if len(values) else "–"
 
 
-def _share(name: str, hits: Array) -> dict[str, Any]:
+def _share(name: str, hits: Array) -> dict[str, object]:
     """Return a share with its 95% interval (Wilson's), in percent."""
     if not len(hits):
         return {"name": name, "n": 0, "text": "–", "interval": ""}
@@ -104,7 +104,7 @@ def _share(name: str, hits: Array) -> dict[str, Any]:
     return {"name": name, "n": len(hits), "text": f"{value:.1f}%", "interval": interval, **ends}
 
 
-def _ratio(name: str, part: Array) -> dict[str, Any]:
+def _ratio(name: str, part: Array) -> dict[str, object]:
     """Return the spread of the better answer's length, in lengths of the worse one.
 
     Places are those of a scale from an eighth to eight times, in percent.
@@ -117,7 +117,7 @@ def _ratio(name: str, part: Array) -> dict[str, Any]:
     return text | dict(zip(names, ends.tolist(), strict=True))
 
 
-def _bars(counts: Mapping[Any, int], name: Callable[[Any], str]) -> list[dict[str, Any]]:
+def _bars(counts: Mapping[Any, int], name: Callable[[Any], str]) -> list[dict[str, object]]:
     """Return a bar for each value, in their order."""
     total, most = sum(counts.values()), max(counts.values(), default=1)
     return [
@@ -142,7 +142,7 @@ def _language_name(code: str) -> str:
     return "not clear" if code == UNDETERMINED else code
 
 
-def _difficulties(groups: list[tuple[str, Array]]) -> dict[str, Any]:
+def _difficulties(groups: list[tuple[str, Array]]) -> dict[str, object]:
     """Return how many attempts the records of each group took, as parts of a bar."""
     values = np.unique(groups[0][1]["difficulty"]).tolist()
     values.sort(key=lambda value: (value == UNKNOWN, value == UNSOLVED, value))
@@ -175,7 +175,7 @@ def _cards(found: Survey, annotated: bool) -> Iterator[dict[str, str]]:
         ("the longer answer is the better one", unequal["better"] > unequal["worse"]),
     ):
         share = _share(name, hits)
-        yield {"name": name, "value": share["text"], "note": f"95%: {share['interval']}"}
+        yield {"name": name, "value": str(share["text"]), "note": f"95%: {share['interval']}"}
     images, without = int(rows["media"].sum()), int((rows["media"] == 0).sum())
     bare = f"{without:,} records have none" if without else "every record has one or more"
     yield {"name": "images and videos", "value": f"{images:,}", "note": bare}
@@ -186,7 +186,7 @@ def _cards(found: Survey, annotated: bool) -> Iterator[dict[str, str]]:
         known = rows["difficulty"][rows["difficulty"] != UNKNOWN]
         share = _share("", known == 1)
         hard = f"{int((known != 1).sum()):,} took more, or are unsolved"
-        yield {"name": "solved at the first attempt", "value": share["text"], "note": hard}
+        yield {"name": "solved at the first attempt", "value": str(share["text"]), "note": hard}
 
 
 def _warnings(found: Survey) -> Iterator[str]:

@@ -181,7 +181,7 @@ def _size(item: Mapping[str, Any], root: Path) -> list[tuple[int, int]]:
 
 def _card(
     where: str, preference: Preference, row: Mapping[str, Any], difficulty: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     responses, label = row["responses"], row["label"]
     better, worse = len(responses[label - 1]), len(responses[2 - label])
     length = "longer" if better > worse else "shorter" if better < worse else "equal"

@@ -128,7 +128,7 @@ class Source(ABC):
         ]
         return [Path(path) for path in dict.fromkeys(found) if os.path.isfile(path)]
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """Return all that decides what becomes of a row."""
         return {"name": self.name, **asdict(self)}
 

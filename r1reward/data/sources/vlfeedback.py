@@ -77,7 +77,7 @@ class VLFeedback(RankedSource):
             )
 
 
-def _completions(value: Any) -> Sequence[Mapping[str, Any]]:
+def _completions(value: Any) -> Sequence[Mapping[str, object]]:
     """Return the answers as a list of objects."""
     if isinstance(value, Mapping) and set(value) >= _FIELDS:
         columns = [value[field] for field in _FIELDS]

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from r1reward.core.rows import Row, RowError, Unit, read_unit
 from r1reward.data.shard_rows import read_row
@@ -42,7 +41,7 @@ class Written:
     quarantine: list[str] = field(default_factory=list)
 
 
-def is_done(out: Path, facts: Mapping[str, Any]) -> bool:
+def is_done(out: Path, facts: Mapping[str, object]) -> bool:
     """Return whether ``out`` is there already, made from the same files with the same settings.
 
     Raises:
@@ -62,7 +61,7 @@ def write_good(
     lost: Sequence[Finding],
     out: Path,
     workers: int,
-    **facts: Any,
+    **facts: object,
 ) -> tuple[int, int]:
     """Write a data set of the rows that are not in ``bad``; ``out`` appears when it is whole.
 
@@ -115,7 +114,7 @@ def write_units(units: Sequence[tuple[Unit, Bad]], path: Path) -> Written:
     first = next(rows, None)
     if first is not None:  # a shard without rows is none
 
-        def all_rows() -> Iterator[Mapping[str, Any]]:
+        def all_rows() -> Iterator[Mapping[str, object]]:
             yield first
             yield from rows
 
@@ -135,7 +134,7 @@ def _bad_of(parts: Sequence[Part], bad: Mapping[Path, Bad]) -> Iterator[Bad]:
         yield {number: bad[unit.path][number] for number in own[start:stop]}
 
 
-def _good_rows(unit: Unit, bad: Bad, written: Written) -> Iterator[Mapping[str, Any]]:
+def _good_rows(unit: Unit, bad: Bad, written: Written) -> Iterator[Mapping[str, object]]:
     """Yield the rows to keep; the others go to the quarantine."""
     for where, row in _readable(unit):
         if findings := bad.get(int(where.rpartition(":")[2])):
@@ -169,7 +168,7 @@ def _text(unit: Unit, where: str) -> str | None:
     return line.rstrip(b"\n").decode("utf-8", "backslashreplace")
 
 
-def _line(where: str, findings: Sequence[Finding], row: Any) -> str:
+def _line(where: str, findings: Sequence[Finding], row: object) -> str:
     reasons = [{"kind": finding.kind, "detail": finding.detail} for finding in findings]
     content = {"where": where, "uid": findings[0].uid, "reasons": reasons, "row": row}
     return json.dumps(content, default=_plain) + "\n"
