@@ -38,6 +38,9 @@ def test_the_contracts_find_every_example(tmp_path):
         assert not (tmp_path / path).exists(), path
         (tmp_path / path).write_text(content, encoding="utf-8")
     chosen = " or ".join([*EXAMPLES, "has_an_option", "every_module"])
+    code = [path for path in FILES if path.endswith(".py")]
+    for check in (["check"], ["format", "--check"]):
+        subprocess.run([sys.executable, "-m", "ruff", *check, *code], cwd=tmp_path, check=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "tests/contracts", "-k", chosen],
         cwd=tmp_path,
