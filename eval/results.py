@@ -1,4 +1,4 @@
-"""What ``results.json`` holds of one evaluation."""
+"""Content of ``results.json`` of one evaluation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A configuration as a flat table of dotted keys, and how two of them differ."""
+"""Flat view of a configuration by dotted keys, and differences of two configurations."""
 
 from typing import Any
 
