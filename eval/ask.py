@@ -1,4 +1,4 @@
-"""Asks a judge everything that a journal lacks, and reads the score from the journal."""
+"""Ask loop of an evaluation: a judge answers what the journal lacks."""
 
 import asyncio
 import time

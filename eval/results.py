@@ -1,4 +1,4 @@
-"""Fills ``results.json`` from an evaluation."""
+"""Content of ``results.json`` of one evaluation."""
 
 from omegaconf import DictConfig
 

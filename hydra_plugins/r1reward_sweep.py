@@ -1,4 +1,4 @@
-"""What Hydra has to find in this package: the launcher behind conf/hydra/launcher."""
+"""Launcher that Hydra finds in this package, behind conf/hydra/launcher."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

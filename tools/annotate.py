@@ -1,4 +1,4 @@
-"""Find out how hard each record is: ``r1reward annotate input=... out=... judge=openai``.
+"""Measure how hard each record is: ``r1reward annotate input=... out=... judge=openai``.
 
 An expert judges every record, at most ``preset.attempts`` times, until it is right. Answers are
 journaled as they arrive: the same command again asks only what is missing. Exit status: 0 with an

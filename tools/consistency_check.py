@@ -1,4 +1,4 @@
-"""How well a consistency check reads labelled cases: ``r1reward consistency-check``.
+"""Accuracy of a consistency check on labelled cases: ``r1reward consistency-check``.
 
 The cases (recipes/consistency_cases) are written by hand, and no check is tuned to them. Exit
 status: 0 when the check gave its word on all but ``max_failures`` cases, however often it was

@@ -1,4 +1,4 @@
-"""What every benchmark is: a reader of official files that verifies what it reads."""
+"""Interface of benchmarks: readers of official files that verify what they read."""
 
 from abc import ABC, abstractmethod
 from collections import Counter

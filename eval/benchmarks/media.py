@@ -1,4 +1,4 @@
-"""Where a benchmark's images and videos lie: one folder, and where below it to look."""
+"""Location of a benchmark's images and videos: one folder, and where to search below it."""
 
 import os
 from collections.abc import Iterator, Sequence

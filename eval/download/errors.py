@@ -1,4 +1,4 @@
-"""What can go wrong with a download."""
+"""Errors of a download."""
 
 from r1reward.core.errors import UserError
 

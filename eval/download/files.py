@@ -1,4 +1,4 @@
-"""Files of a download: which ones, where they may lie, and whether they are the right ones."""
+"""Files of a download: patterns, places, hashes."""
 
 import hashlib
 from collections.abc import Iterable, Iterator

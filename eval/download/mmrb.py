@@ -1,4 +1,4 @@
-"""Collects Multimodal RewardBench from its sources, where no mirror has it whole.
+"""Collection of Multimodal RewardBench from its sources, where no mirror is complete.
 
 The official repository distributes annotations without most questions and without images. Which
 row of which data set they are, and what is asked, stands in :mod:`.mmrb_sources`. What a source

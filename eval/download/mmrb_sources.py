@@ -1,4 +1,4 @@
-"""Where the questions and images of Multimodal RewardBench come from: one entry a folder.
+"""Sources of the questions and images of Multimodal RewardBench: one entry a folder.
 
 Read off ``scripts/0_download_data.py`` of github.com/facebookresearch/multimodal_rewardbench: which
 row of which data set an image path means, and how ``Text`` is made of that row. The instructions

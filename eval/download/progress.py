@@ -1,4 +1,4 @@
-"""How far a download is: a bar on a terminal, else a line every ten seconds."""
+"""Progress of a download: a bar on a terminal, else a line every ten seconds."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Make a folder hold the files of a snapshot, and say in ``download.json`` what it holds."""
+"""Synchronization of a folder with a snapshot, recorded in ``download.json``."""
 
 import json
 import os

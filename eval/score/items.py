@@ -1,4 +1,4 @@
-"""What every item of an evaluation is worth, on disk: what comparisons and pages start from."""
+"""Results of every item on disk, the source of comparisons and pages."""
 
 import json
 from collections.abc import Mapping

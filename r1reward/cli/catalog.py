@@ -1,4 +1,4 @@
-"""The commands of ``r1reward``: their names, their modules, and what each says of itself.
+"""Catalogue of the commands of ``r1reward``: names, modules, descriptions.
 
 A command is a module with a function ``main``. Every such module in ``r1reward.tools`` is one,
 named after its file; those of other rooms are listed here. Nothing is imported to find them.

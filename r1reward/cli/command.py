@@ -1,4 +1,4 @@
-"""The one entry of every Hydra command: input that cannot be used is one message, and status 2."""
+"""Entry of every Hydra command; an input error is one message and exit status 2."""
 
 import errno
 import os

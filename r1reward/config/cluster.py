@@ -1,4 +1,4 @@
-"""Which profile of ``conf/cluster`` this machine is."""
+"""Choice of the profile of ``conf/cluster`` for this machine."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Composes the configuration: verl's tree plus ours, without importing verl, torch or ray."""
+"""Composition of the configuration from verl's tree and ours, without verl, torch or ray."""
 
 import importlib.util
 import math

@@ -1,4 +1,4 @@
-"""Where a run and a sweep are kept."""
+"""Directories of runs and sweeps."""
 
 import hashlib
 import time

@@ -1,4 +1,4 @@
-"""What the runs of a sweep are judged by."""
+"""Objectives of a sweep: metrics to maximize or minimize."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Secrets: what is one, and what must not be written into a run's files or sent to trackers."""
+"""Detection of secrets, which must not reach a run's files or trackers."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A configuration as plain containers or a flat table of dotted keys, and how two differ."""
+"""Plain containers and flat views by dotted keys of a configuration, and differences of two."""
 
 from typing import Any
 

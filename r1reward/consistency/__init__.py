@@ -1,1 +1,1 @@
-"""Consistency: does the reasoning conclude what the answer says? Chosen by ``consistency``."""
+"""Checks that reasoning and answer agree; the group ``consistency`` chooses one."""

@@ -1,4 +1,4 @@
-"""What every consistency check takes and returns."""
+"""Interface of consistency checks: cases, agreements, and the protocol of a check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

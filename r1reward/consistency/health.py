@@ -1,4 +1,4 @@
-"""How the consistency check does: what a step reports of it, and when training stops for it.
+"""Health of the consistency check: metrics of a step, and the guard that stops training.
 
 Both read what the reward manager keeps of every sample (``reward_extra_info``).
 """

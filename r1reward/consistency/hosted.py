@@ -1,4 +1,4 @@
-"""A check that verl serves itself, within the run: a generative reward model behind its router."""
+"""Check by a model that verl serves within the run, behind its own router."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A check behind any OpenAI-compatible endpoint: asked many at a time, and never in the way."""
+"""Check by a model behind any OpenAI-compatible endpoint, with many concurrent requests."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""A deterministic consistency check: reads which response the reasoning concludes is better."""
+"""Deterministic check by rules: the response that the reasoning concludes is better."""
 
 import re
 from collections.abc import Sequence

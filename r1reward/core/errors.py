@@ -1,4 +1,4 @@
-"""The errors of this package: one base, and those that tell a person what to change."""
+"""Base classes of all errors; a user error tells a person what to change."""
 
 
 class R1RewardError(Exception):

@@ -1,4 +1,4 @@
-"""Intervals for what training, evaluation and studies report."""
+"""Intervals of the rates and means that training, evaluation and studies report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a cold start imitates: the response of a right annotation, token for token."""
+"""Target of a cold start: the response of a right annotation, token for token."""
 
 from collections.abc import Mapping
 from typing import Any

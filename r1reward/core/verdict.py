@@ -1,4 +1,4 @@
-"""What a response decided: text -> :class:`Verdict`, or a :class:`ParseFailure` that is counted.
+"""Parsing of a response: text -> :class:`Verdict`, or a counted :class:`ParseFailure`.
 
 The one parser of training, evaluation and serving. A response that cannot be read never becomes
 a choice: not a guess, not a default, not a vote.

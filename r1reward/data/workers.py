@@ -1,4 +1,4 @@
-"""Work shared out to processes: in order, few pieces at a time, and nothing left behind."""
+"""Pool of worker processes: results in order, few pieces in flight, no process left behind."""
 
 import multiprocessing
 import os

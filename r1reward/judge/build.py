@@ -1,4 +1,4 @@
-"""Builds the judge that a configuration names."""
+"""Construction of the judge that a configuration names."""
 
 from pathlib import Path
 

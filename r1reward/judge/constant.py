@@ -1,4 +1,4 @@
-"""Always the same answer. Under order=both it must read 50% and 0% consistent."""
+"""Judge with a constant answer: 50% accuracy and 0% consistency under order=both."""
 
 from pathlib import Path
 

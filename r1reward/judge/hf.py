@@ -1,4 +1,4 @@
-"""A model run by transformers, in batches, on a GPU or a CPU."""
+"""Judge by transformers, in batches, on a GPU or a CPU."""
 
 import asyncio
 import hashlib

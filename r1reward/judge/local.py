@@ -1,4 +1,4 @@
-"""What judges with weights on this machine share: the files, their identity, and the chat."""
+"""Base of judges with local weights: files, identity, chat."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Any endpoint that speaks OpenAI's chat completions, asked as fast as it can answer."""
+"""Judge behind any OpenAI-compatible endpoint, asked as fast as it can answer."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Knows the label: a judge whose accuracy is known before it is measured."""
+"""Judge that knows the label, with a chosen accuracy."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How a benchmark is asked: orders, votes and sampling, and what an unreadable answer is worth."""
+"""Protocol of an evaluation: orders, votes, sampling, and the worth of unreadable answers."""
 
 import hashlib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A fair coin for every vote: the line of chance."""
+"""Judge that tosses a fair coin for every vote: the line of chance."""
 
 from pathlib import Path
 

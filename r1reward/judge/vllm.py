@@ -1,4 +1,4 @@
-"""A model run by vLLM: continuous batching, shared prefixes, all votes in one request."""
+"""Judge by vLLM: continuous batching, shared prefixes, all votes in one request."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Failures that are known by their words, and what to do about each."""
+"""Hints for known failures, found by words of their errors."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checks that cost seconds, before Ray starts: files, model, memory."""
+"""Preflight checks of a run before Ray starts: files, model, memory."""
 
 import asyncio
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Checks of a cold start before training: every row has something to learn, and fits."""
+"""Preflight checks of a cold start: every row has a target, and fits."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Launches one training run: preflight, training, progress, summary."""
+"""Launch of one training run: preflight, training, progress, summary."""
 
 import sys
 import time

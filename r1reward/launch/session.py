@@ -1,4 +1,4 @@
-"""What surrounds one run: its environment, Ray, and an end that leaves nothing behind."""
+"""Session around one run: environment, Ray, and clean-up."""
 
 import contextlib
 import os

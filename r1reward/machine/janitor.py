@@ -1,4 +1,4 @@
-"""Cleans up after a run, however it ends: processes, shared memory, sockets, temporary files.
+"""Clean-up after a run, however it ends: processes, shared memory, sockets, temporary files.
 
 Ray's daemons die with the driver, but engine processes, POSIX shared memory and sockets can
 outlive it. The launcher starts this module as a small process of its own and holds the write end

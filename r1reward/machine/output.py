@@ -1,4 +1,4 @@
-"""Keeps what libraries and their processes print out of a person's sight, in a file."""
+"""Redirection of the output of libraries and their processes to a file."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The live line of anything that asks a judge many prompts."""
+"""Live line of a command that asks a judge many prompts."""
 
 from collections.abc import Sized
 from typing import Protocol

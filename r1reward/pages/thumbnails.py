@@ -1,4 +1,4 @@
-"""Small pictures: those that a page carries within itself, and those that trackers show."""
+"""Thumbnails for pages and trackers."""
 
 import base64
 import hashlib

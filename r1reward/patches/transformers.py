@@ -1,4 +1,4 @@
-"""Every change R1-Reward makes to transformers 5.9.0, and to the kernels of torch, with reasons.
+"""Patches of transformers 5.9.0 and the kernels of torch, each with its reason.
 
 Training installs them through the plug-in (:mod:`r1reward.plugin.patches` holds those of verl and
 vLLM), evaluation by itself. ``tests/plugin/test_patches.py`` and ``tests/patches`` show for each

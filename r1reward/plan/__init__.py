@@ -1,4 +1,4 @@
-"""Plans: memory, time and what to change, before a GPU is touched (`make plan`)."""
+"""Plans of a run: GPU memory, time and advice, before a GPU is touched (`make plan`)."""
 
 from r1reward.plan.hardware import Gpu, gpu, gpu_of, gpus
 from r1reward.plan.planning import Plan, plan_evaluation, plan_sft, plan_training

@@ -1,4 +1,4 @@
-"""What to change where a plan does not fit: mild changes before those that cost time."""
+"""Advice where a plan does not fit, mild changes first."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""A vLLM engine: what its memory holds, and how long a batch of answers takes it."""
+"""Model of a vLLM engine: memory, and seconds of a batch of answers."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""GPUs by name: what a plan has to know of them (hardware.yaml)."""
+"""GPUs by name, with the figures that a plan needs (hardware.yaml)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What prompts and answers are like: tokens, from the plan's assumptions and the data's limits."""
+"""Lengths of prompts and answers in tokens, from the plan's assumptions and the data's limits."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Plans: what a run takes of each GPU, and how long it takes."""
+"""Planning of a run: memory of each GPU, and time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

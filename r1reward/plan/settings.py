@@ -1,4 +1,4 @@
-"""What a plan assumes beside the training configuration (conf/plan.yaml)."""
+"""Assumptions of a plan beside the training configuration (conf/plan.yaml)."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a plan reads of the training configuration: every key that it honours is named here."""
+"""Keys of the training configuration that a plan honours, all of them."""
 
 from dataclasses import dataclass
 from typing import Any

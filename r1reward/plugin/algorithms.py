@@ -1,4 +1,4 @@
-"""Registers every algorithm of :mod:`r1reward.algorithms` with verl's registries."""
+"""Registration of every algorithm of :mod:`r1reward.algorithms` with verl."""
 
 from r1reward.algorithms import discover
 

@@ -1,4 +1,4 @@
-"""Every change R1-Reward makes to verl 0.9.1, TransferQueue 0.1.11 and vLLM 0.24.0, with reasons.
+"""Patches of verl 0.9.1, TransferQueue 0.1.11 and vLLM 0.24.0, each with its reason.
 
 Patches of transformers are in :mod:`r1reward.patches.transformers`: evaluation needs them without
 verl. Nothing else in this repository assigns to a foreign module. A patch is a function that

@@ -1,4 +1,4 @@
-"""What the journal of a run says, read once, in memory that grows by some numbers a step."""
+"""History of a run, read once from its journal, in memory of some numbers a step."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a run report draws: the metrics of verl and of ours, by name."""
+"""Panels of a run report: metrics of verl and of ours, by name."""
 
 from r1reward.report.plots import Panel
 

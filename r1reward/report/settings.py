@@ -1,4 +1,4 @@
-"""How the configuration of a run came about: its defaults, its experiment, its command line."""
+"""Origin of a run's settings: defaults, experiment, command line."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What every reward takes and returns."""
+"""Interface of rewards: the parts of a reward, and the protocol of a formula."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Shows a running job: what its journal says, as a live line or as plain lines."""
+"""Progress of a running job from its journal, as a live line or as plain lines."""
 
 import time
 from collections import deque

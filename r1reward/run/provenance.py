@@ -1,4 +1,4 @@
-"""What a result was made with: revision, packages, machine, data."""
+"""Provenance of a result: revision, packages, machine, data."""
 
 import hashlib
 import os

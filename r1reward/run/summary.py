@@ -1,4 +1,4 @@
-"""The table that ends a run: what was learned, what it took, where things are."""
+"""Summary of a finished run: accuracy, seconds, paths."""
 
 from collections.abc import Mapping, Sequence
 

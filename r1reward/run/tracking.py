@@ -1,4 +1,4 @@
-"""What trackers are told beside the metrics: who a run is, what made it, and pairs to read."""
+"""Metadata for trackers: identity and origin of a run, and pairs to read."""
 
 import hashlib
 import netrc

@@ -1,4 +1,4 @@
-"""Every answer of a judge, on disk as it arrives; what is there is never asked again."""
+"""Journal of a judge's answers, written as they arrive; a stored answer is never asked again."""
 
 import json
 import os

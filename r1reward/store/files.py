@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders that one process at a time writes."""
+"""Atomic replacement of files, and locks of folders."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Lines of JSON on disk: written so that any value has a text, read so that a torn line is none."""
+"""Lines of JSON on disk: every value can be written, a torn line is skipped."""
 
 import json
 from collections.abc import Mapping

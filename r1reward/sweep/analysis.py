@@ -1,4 +1,4 @@
-"""What the runs of a sweep say: configurations over seeds, the best, and what mattered."""
+"""Analysis of a sweep: configurations over seeds, the best run, importance of parameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

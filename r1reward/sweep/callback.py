@@ -1,4 +1,4 @@
-"""Told by Hydra when a sweeper has no more jobs."""
+"""Hydra callback after the last job of a sweep."""
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig

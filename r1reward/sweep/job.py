@@ -1,4 +1,4 @@
-"""One run of a sweep: its overrides, its folder, and how far it came."""
+"""Job of a sweep: its overrides, its folder, and its state."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A sweep as Hydra launches it: which jobs are due, what came out, and what is written down.
+"""Launch of a sweep by Hydra: due jobs, their results, and its records.
 
 Hydra's sweeper hands over lists of overrides, at once (a grid) or batch by batch (optuna). Their
 folders are named after the overrides, so the same command finds what earlier ones have done.

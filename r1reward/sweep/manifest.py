@@ -1,4 +1,4 @@
-"""What belongs to a sweep: ``sweep.json`` in its folder."""
+"""Manifest of a sweep: ``sweep.json`` in its folder."""
 
 import json
 import time

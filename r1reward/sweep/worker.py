@@ -1,4 +1,4 @@
-"""Runs one job of a sweep in a process of its own: ``python -m r1reward.sweep.worker FOLDER``.
+"""Worker of one job of a sweep, in its own process: ``python -m r1reward.sweep.worker FOLDER``.
 
 Every launcher ends up here, on the machine where the job runs, so that what a job is, how it is
 interrupted and what is recorded of its end are the same everywhere.

@@ -1,4 +1,4 @@
-"""What a finished run of a sweep is worth by an objective."""
+"""Value of a finished run of a sweep by an objective."""
 
 from math import nan
 

@@ -1,4 +1,4 @@
-"""When a run counts as collapsed; nothing else in the study decides it."""
+"""Definition of a collapsed run."""
 
 from collections.abc import Sequence
 

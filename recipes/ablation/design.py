@@ -1,4 +1,4 @@
-"""What the study runs: every variant in every setting with every seed."""
+"""Design of the study: every variant in every setting with every seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

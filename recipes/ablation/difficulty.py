@@ -1,4 +1,4 @@
-"""How sure the start model is of each training pair.
+"""Difficulty of each training pair: the certainty of the start model.
 
     python -m r1reward.recipes.ablation.difficulty
 

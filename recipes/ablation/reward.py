@@ -1,4 +1,4 @@
-"""Texts to rewards, through the functions that training uses."""
+"""Rewards of texts, by the functions that training uses."""
 
 import asyncio
 from collections.abc import Sequence

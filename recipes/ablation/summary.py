@@ -1,4 +1,4 @@
-"""Runs to numbers: what the page shows, and the data files that are kept."""
+"""Summary of the runs in numbers, for the page and the kept data files."""
 
 import json
 from collections import Counter

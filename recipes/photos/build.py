@@ -1,4 +1,4 @@
-"""Writes the preference pairs and ATTRIBUTION.md from manifest.jsonl.
+"""Writer of the preference pairs and ATTRIBUTION.md, from manifest.jsonl.
 
     python -m r1reward.recipes.photos.build [--out DIR] [--seed 0]
 

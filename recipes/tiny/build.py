@@ -1,4 +1,4 @@
-"""Makes the tiny Qwen2.5-VL: random weights, then two rounds of supervised fine-tuning.
+"""Construction of the tiny Qwen2.5-VL: random weights, then two rounds of fine-tuning.
 
     python -m r1reward.recipes.tiny.build [--out DIR] [--seed 0]
 

@@ -1,4 +1,4 @@
-"""Measures a judge on preference pairs by generating with transformers."""
+"""Accuracy of a judge on preference pairs, by transformers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

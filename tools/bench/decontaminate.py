@@ -1,4 +1,4 @@
-"""What decontamination finds of planted copies: ``r1reward bench-decontaminate``.
+"""Recall of decontamination on planted copies: ``r1reward bench-decontaminate``.
 
 Photos are copied, changed, and looked for in an index of all of them; what is found of other photos
 is wrong. The same is done with drawings of one layout, which are harder to tell apart, and with

@@ -1,4 +1,4 @@
-"""What figures were measured on, as every benchmark writes it beside them."""
+"""Description of the machine that every benchmark writes beside its figures."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""How far a plan is from a run: ``r1reward bench-plan model=tiny cluster=gpu1``.
+"""Distance of a plan from a real run: ``r1reward bench-plan model=tiny cluster=gpu1``.
 
 Keys of conf/bench_plan.yaml and of training are given alike. Trains for a few steps, reads the
 memory of the GPUs meanwhile, and sets both beside what ``make plan`` says of the same configuration

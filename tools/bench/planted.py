@@ -1,4 +1,4 @@
-"""Copies to find: changes of images and of prompts, and images and prompts of one make."""
+"""Planted copies: changed images and prompts to find, and originals of one make."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""What the plug-in costs: ``r1reward bench-train``.
+"""Cost of the plug-in: ``r1reward bench-train``.
 
 Trains with verl's own REINFORCE++ (a trivial reward) and with StableReinforce, in turn, on
 the same prompts, model and batch, every answer as long as its limit. Seconds a step are wall-clock

@@ -1,4 +1,4 @@
-"""What the patches save in an update without flash-attn: ``r1reward bench-update``.
+"""Gain of the patches in an update without flash-attn: ``r1reward bench-update``.
 
 Micro-batches forward and backward, activations recomputed, on one GPU, as ``make train`` computes
 them there but for sharding. The first contestant has none of our patches, and each of the others

@@ -1,4 +1,4 @@
-"""Counts of attempts, by source, and how a terminal shows them."""
+"""Counts of attempts by source, and their table."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Turns a public preference set into ours, unit by unit, on all cores.
+"""Conversion of a public preference set, unit by unit, on all cores.
 
 One unit of the input is one shard, which is written whole; ``.convert`` in the folder of the set
 remembers what became of each finished unit, so that a kill costs no more than those at work.

@@ -1,4 +1,4 @@
-"""Lays one image over a part of another, and says how alike they are there.
+"""Alignment of one image with a part of another, and their similarity there.
 
 The place is refined by Gauss-Newton steps on the four edges of the window (Lucas and Kanade, 1981),
 coarse to fine; brightness and contrast do not count. What is compared in the end are details: each

@@ -1,4 +1,4 @@
-"""Which benchmark images an image shows: the same pixels, or a scaled, compressed or cropped copy.
+"""Search for benchmark images in an image: equal pixels, or scaled or cropped copies.
 
 Equal pixels are found by their hash. Copies are found in three stages, each stricter and slower
 than the one before: perceptual hashes of the image and of a benchmark image's windows within 8

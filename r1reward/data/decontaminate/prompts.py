@@ -1,4 +1,4 @@
-"""Which benchmark prompts a prompt repeats: word for word, or nearly.
+"""Search for benchmark prompts that a prompt repeats, word for word or nearly.
 
 Word for word is after normalisation (r1reward.data.minhash). Near ones are found by MinHash with
 banding and then compared by their shingles themselves. Phrases of 20 characters that benchmarks use

@@ -1,4 +1,4 @@
-"""What benchmarks ask and show, on the disk, where all processes find it."""
+"""Prompts and images of benchmarks on disk, shared by all processes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Takes out of a training set what benchmarks have, unit by unit, on all cores.
+"""Decontamination of a training set, unit by unit, on all cores.
 
 A unit of the input is a shard of the output, which is written whole; ``.decontaminate`` in the
 folder of the set has the index of the benchmarks and what became of each finished unit, so that a

@@ -1,4 +1,4 @@
-"""Cleans one unit of a training set: its shard, and a line for each row that is not in it."""
+"""Decontamination of one unit: its clean shard, and a line for each dropped row."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What every row of a mix is about: 52 bytes of a row with one image.
+"""Keys of the rows of a mix: 52 bytes for a row with one image.
 
 A row's uid is here that of its preference with media named by their content, wherever they lie.
 """

@@ -1,4 +1,4 @@
-"""Mixes data sets into parts, in two passes; neither their order nor that of the rows matters.
+"""Mixing of data sets into parts, in two passes, independent of the order of sets and rows.
 
 The first keeps some bytes of each row (:mod:`.keys`), from which all is chosen (:mod:`.select`).
 The second moves the rows that stay through a spool on the disk, as large as they are: a shuffled

@@ -1,4 +1,4 @@
-"""Which records stay, and in which part: hashes decide, nothing else.
+"""Selection and splitting of records by content hash.
 
 A choice is a hash of the seed and of what a record says and shows: records that are added leave the
 others where they were.

@@ -1,4 +1,4 @@
-"""A data set on one page, for people."""
+"""Page of a data set, for people."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

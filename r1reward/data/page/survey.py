@@ -1,4 +1,4 @@
-"""What a data set holds, measured row by row in constant memory.
+"""Statistics of a data set, row by row in constant memory.
 
 28 bytes of a row with one image are kept (:data:`ROW` and :data:`SIZE`), and the records to read.
 """

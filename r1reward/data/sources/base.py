@@ -1,4 +1,4 @@
-"""What every source is: a reader of the rows of one published preference set."""
+"""Interface of sources: readers of the rows of one published preference set."""
 
 import glob
 import math

@@ -1,4 +1,4 @@
-"""Rows that are there twice: the same records, and records with the same media and similar texts.
+"""Duplicates: equal records, and records with the same media and similar texts.
 
 Near duplicates are found by MinHash with banding (locality-sensitive hashing: Leskovec, Rajaraman,
 Ullman, "Mining of Massive Datasets", 3.4), on sorted arrays: datasketch's own index takes six

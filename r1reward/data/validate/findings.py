@@ -1,4 +1,4 @@
-"""What a check of a data set finds: where, of which kind, and what to do about it."""
+"""Findings of a check: place, kind and advice."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Writes the good rows of a data set as a new one, and the others, with why, beside it."""
+"""Repair of a data set: good rows to a new set, bad rows with reasons to quarantine."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Checks of a whole data set: its rows in parallel, then what only all of them together show."""
+"""Validation of a whole data set: its rows in parallel, then all of them together."""
 
 import math
 from collections import Counter
