@@ -31,7 +31,7 @@ data plan
 report
 plugin
 launch
-train
+train api
 sft
 sweep
 eval
@@ -46,7 +46,7 @@ EXTENSIONS = {
     "consistency": ("consistency", "base health prompts"),
     "data/sources": ("source", "base"),
     "eval/benchmarks": ("benchmark", "base media rows"),
-    "judge": ("judge", "base build item key local prompting protocol"),
+    "judge": ("judge", "base build comparison item key local protocol"),
     "rewards": ("reward", "base"),
     "sweep": ("hydra/launcher", "analysis callback job launcher manifest nodes plots summary "
               "worker worth"),
