@@ -8,10 +8,11 @@ from itertools import islice
 
 from r1reward.core.media import ImageError
 from r1reward.core.verdict import parse_verdict
+from r1reward.endpoint.fault import Fault
 from r1reward.eval.benchmarks.base import Benchmark
 from r1reward.eval.score.ballots import Ballot, Count, count
 from r1reward.eval.score.results import FaultRow
-from r1reward.judge.base import Fault, Judge, TooManyFaultsError
+from r1reward.judge.base import Judge, TooManyFaultsError
 from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
 from r1reward.judge.protocol import Call, Protocol

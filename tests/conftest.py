@@ -1,10 +1,12 @@
 """What all tests share."""
 
 import sys
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
+from support.chat_server import ChatServer
 from support.chromium import Chromium
 
 from r1reward.config.compose import REPO, compose_config
@@ -62,3 +64,10 @@ def browser():
     """A browser that shows pages; without one, the test is skipped."""
     with Chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def serve():
+    """Start chat servers (tests/support/chat_server.py) that end with the test."""
+    with ExitStack() as stack:
+        yield lambda *mode, **given: stack.enter_context(ChatServer(*mode, **given))

@@ -16,7 +16,7 @@ from r1reward.core.given import ArgumentError
 from r1reward.core.media import ImageError
 from r1reward.core.prompt import render_prompt
 from r1reward.core.verdict import Verdict
-from r1reward.judge.base import Fault
+from r1reward.endpoint.fault import Fault
 
 PHOTO = REPO / "recipes" / "photos" / "images" / "categorization-renewable-windmill11.webp"
 MODEL = REPO / "recipes" / "tiny" / "checkpoint"

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from omegaconf import DictConfig
 
@@ -55,7 +55,7 @@ def _problem(key: str, text: str, known: Mapping[str, str]) -> str:
     for name, secret in known.items():
         if secret in text:
             return f"holds the value of ${name}"
-    return "holds a password" if any(map(_password, _ADDRESS.findall(text))) else ""
+    return "holds a password or key" if any(map(_has_secret, _ADDRESS.findall(text))) else ""
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -68,8 +68,9 @@ def _texts(value: object) -> Iterator[str]:
         yield str(value)
 
 
-def _password(address: str) -> bool:
+def _has_secret(address: str) -> bool:
     try:
-        return bool(urlsplit(address).password)
+        parts = urlsplit(address)
     except ValueError:  # no address after all
         return False
+    return bool(parts.password) or any(is_secret(name) for name, _ in parse_qsl(parts.query))

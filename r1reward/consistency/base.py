@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from r1reward.endpoint.fault import FaultKind
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -23,6 +25,7 @@ class CheckCall:
         cached: whether the answer was there already; then nothing was asked.
         prompt_tokens: read by the check.
         completion_tokens: written by the check.
+        cost: of them, in dollars.
     """
 
     seconds: float
@@ -30,19 +33,20 @@ class CheckCall:
     cached: bool = False
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """Whether reasoning and answer agree.
 
-    ``consistent`` is None when nobody checked: with ``failure``, a word to count by, when the check
+    ``consistent`` is None when nobody checked: with ``failure``, the kind of fault, when the check
     tried and could not; without, when checking is switched off. ``call`` is None for checks that
     ask nobody.
     """
 
     consistent: bool | None
-    failure: str | None = None
+    failure: FaultKind | None = None
     call: CheckCall | None = None
 
 

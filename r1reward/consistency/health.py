@@ -27,10 +27,11 @@ def consistency_metrics(infos: Sequence[Info], step_seconds: float) -> dict[str,
     ``consistent_right, _wrong``  share found consistent, of those with a word of the check
     ``failures, failures/KIND``   answers that it gave no word on
     ``failure_rate``              ``failures / checked``
-    ``calls``                     agreements that asked an endpoint; the three next are theirs
+    ``calls``                     agreements that asked an endpoint; the next ones are theirs
     ``retries``                   requests beyond the first, in all
     ``latency_p50, _p95``         seconds from the first request to the answer or to giving up
     ``tokens``                    read and written, in all
+    ``cost``                      of them, in dollars, where prices are given
     ``cache_hits``                agreements that were there already
     ``exposed_s``                 seconds that the step waited for nothing but the check: from the
                                   arrival of the last response to the end of the last agreement
@@ -83,6 +84,8 @@ def _calls(calls: Sequence[Info]) -> dict[str, float]:
         "retries": sum(info["consistency_retries"] for info in calls),
         "tokens": sum(info["consistency_tokens"] for info in calls),
     }
+    if cost := sum(info["consistency_cost"] for info in calls):
+        metrics["cost"] = cost
     if calls:
         seconds = [info["consistency_seconds"] for info in calls]
         metrics["latency_p50"], metrics["latency_p95"] = np.percentile(seconds, [50, 95])

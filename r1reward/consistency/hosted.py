@@ -28,7 +28,15 @@ class HostedCheck(OpenAICheck):
 
     def __init__(self, model: str | None, router: str | None = None, **settings: Any) -> None:
         address = f"http://{router or 'no-router'}/v1"
-        super().__init__(model=model, base_url=address, key_env=_NO_KEY, **settings)
+        super().__init__(
+            model=model,
+            base_url=address,
+            key_env=_NO_KEY,
+            tokens_field="max_tokens",  # as vLLM has it
+            input_price=0.0,
+            output_price=0.0,
+            **settings,
+        )
         self._router = router
 
     async def check(self, cases: Sequence[Case]) -> list[Agreement]:

@@ -1,4 +1,4 @@
-"""Several endpoints as one: who is asked next, who is set aside, and when it is asked again."""
+"""Several addresses as one: who is asked next, who is set aside, and when it is asked again."""
 
 import asyncio
 import random
@@ -6,16 +6,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from r1reward.core.errors import R1RewardError
+from r1reward.endpoint.fault import FaultKind
+from r1reward.endpoint.health import Health
 from r1reward.endpoint.throttle import Slot, Throttle
 
-_FAILURES = 3  # in a row, set an endpoint aside; one is enough when nobody answers at all
+_FAILURES = 3  # in a row, set an address aside; one is enough when nobody answers at all
 _FIRST_PROBE, _LAST_PROBE = 0.25, 10.0  # seconds between probes, doubling
 _TRIAL_S = 5.0  # how long others wait for a trial when there is no other hope
 _LONGEST_REST = 600.0  # seconds; an endpoint may ask for a day
 
 
 class DownError(R1RewardError):
-    """No endpoint is in service, and has not been for longer than anybody should wait."""
+    """No address is in service, and none has been for longer than anybody should wait."""
+
+
+class BusyError(R1RewardError):
+    """No address has room before the deadline.
+
+    Attributes:
+        wait: seconds that the addresses asked to be left alone; 0 when they are merely full.
+    """
+
+    def __init__(self, wait: float = 0.0) -> None:
+        super().__init__(wait)
+        self.wait = wait
 
 
 class Endpoint:
@@ -29,8 +43,9 @@ class Endpoint:
         up: whether it is in service; otherwise it is probed.
         trial: it came back, and has one request at a time to show that it works.
         trial_ends: time of the event loop until which others wait for that.
-        rests_until: time of the event loop before which it wants no request.
-        form: which of the preset's forms it takes, as far as is known.
+        rests_until: time of the event loop before which it is sent no request.
+        rest: seconds for which it asked to be left alone, the last time.
+        form: which of a question's forms it takes, as far as is known.
     """
 
     def __init__(self, url: str, most: int) -> None:
@@ -38,7 +53,7 @@ class Endpoint:
         self.throttle = Throttle(most)
         self.running = self.failures = 0
         self.up, self.trial = True, False
-        self.rests_until = self.trial_ends = 0.0
+        self.rests_until = self.rest = self.trial_ends = 0.0
         self.form = 0
         self.probe_after = _FIRST_PROBE
 
@@ -49,40 +64,48 @@ class Endpoint:
 
 
 class Endpoints:
-    """Lends places at the least loaded endpoint in service.
+    """Lends places at the least loaded address in service.
 
     One that fails is set aside and probed until somebody answers there; the last one in service
     stays unless it is gone, as there is no better one. While none answers, whoever asks waits, and
-    is served when one comes back. But once nothing has gone well for ``patience`` seconds,
-    :class:`DownError` is the reply until something does: an outage may cost one wait, and not one
-    for every step of a training run.
+    is served when one comes back. But once ``health`` is lost :class:`DownError` is the reply until
+    something goes well: an outage may cost one wait, and not one for every step of a training run.
+
+    Args:
+        urls: base addresses.
+        most: requests in flight at each of them.
+        health: of all of them together.
+        alive: whether somebody answers at an address.
     """
 
     def __init__(
         self,
         urls: Sequence[str],
         most: int,
-        patience: float,
+        health: Health,
         alive: Callable[[str], Awaitable[bool]],
     ) -> None:
+        self.health = health
         self._all = [Endpoint(url, most) for url in urls]
-        self._most, self._patience, self._alive = most, patience, alive
+        self._most, self._alive = most, alive
         # Few wait for news at a time, the others in order: each piece of news wakes all who do.
         self._gate = asyncio.Semaphore(most * len(urls))
         self._news = asyncio.Event()
-        self._failing_since: float | None = None
         self._probes: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def place(self, ends: float) -> AsyncIterator[tuple[Endpoint, Slot]]:
-        """Wait for a place at an endpoint, until ``ends`` on the clock of the event loop.
+        """Wait for a place at an address, until ``ends`` on the clock of the event loop.
 
         Raises:
-            TimeoutError: when there is none by then.
+            BusyError: when there is none by then.
             DownError: when there is nobody to wait for.
         """
-        async with asyncio.timeout_at(ends):
-            await self._gate.acquire()
+        try:
+            async with asyncio.timeout_at(ends):
+                await self._gate.acquire()
+        except TimeoutError:
+            raise BusyError from None
         try:
             endpoint = await self._next(ends)
             endpoint.running += 1
@@ -98,21 +121,22 @@ class Endpoints:
 
     def answered(self, endpoint: Endpoint) -> None:
         """Note a good answer."""
-        self._failing_since = None
+        self.health.answered()
         endpoint.failures, endpoint.probe_after = 0, _FIRST_PROBE
         if endpoint.trial or not endpoint.up:
             endpoint.up, endpoint.trial = True, False
             endpoint.throttle = Throttle(self._most)  # what it bore before says nothing any more
             self._tell()
 
-    def failed(self, endpoint: Endpoint, *, gone: bool = False) -> None:
-        """Note a failure that is the endpoint's own; ``gone`` when nobody answered there."""
-        now = asyncio.get_running_loop().time()
-        if self._failing_since is None:
-            self._failing_since = now
+    def failed(self, endpoint: Endpoint, kind: FaultKind) -> None:
+        """Note a fault that is the endpoint's own, and set it aside if that is of any use."""
+        self.health.failed(overloaded=kind == "rate_limit")
+        if kind == "rate_limit" and not self.health.pointless:
+            return  # it works, on other requests
         endpoint.failures += 1
+        gone = kind in ("connection", "refused", "rate_limit")
         worn = endpoint.trial or endpoint.failures >= _FAILURES
-        if endpoint.up and (gone or (worn and (self.others(endpoint) or self._hopeless(now)))):
+        if endpoint.up and (gone or (worn and (self.others(endpoint) or self.health.lost))):
             endpoint.up = False
             probe = asyncio.create_task(self._probe(endpoint))
             self._probes.add(probe)
@@ -121,12 +145,13 @@ class Endpoints:
 
     def rest(self, endpoint: Endpoint, seconds: float) -> None:
         """Leave the endpoint alone for a while, as it asked."""
+        endpoint.rest = seconds
         seconds = min(seconds, _LONGEST_REST) * random.uniform(1, 1.1)  # noqa: S311 - jitter
         now = asyncio.get_running_loop().time()
         endpoint.rests_until = max(endpoint.rests_until, now + seconds)
 
     def others(self, endpoint: Endpoint) -> bool:
-        """Return whether another endpoint is in service."""
+        """Return whether another address is in service."""
         return any(other.up for other in self._all if other is not endpoint)
 
     async def close(self) -> None:
@@ -140,14 +165,14 @@ class Endpoints:
         while True:
             now = clock()
             if now >= ends:
-                raise TimeoutError
+                raise BusyError
             if free := [one for one in self._all if one.has_room(now)]:
                 return min(free, key=lambda one: (one.running, random.random()))  # noqa: S311
             rests = [one.rests_until for one in self._all if one.up and one.rests_until > now]
             if len(rests) == len(self._all) and min(rests) >= ends:
-                raise TimeoutError
-            until = min([ends, *rests])
-            if self._hopeless(now) and not any(one.up and not one.trial for one in self._all):
+                raise BusyError(min(one.rest for one in self._all))
+            until = min([ends, *rests, *self.health.lost_at(now)])
+            if self.health.lost and not any(one.up and not one.trial for one in self._all):
                 trials = [one.trial_ends for one in self._all if one.up and one.trial_ends > now]
                 if not trials:
                     raise DownError
@@ -158,11 +183,8 @@ class Endpoints:
             except TimeoutError:
                 continue  # to see whether that was the end
 
-    def _hopeless(self, now: float) -> bool:
-        return self._failing_since is not None and now - self._failing_since > self._patience
-
     def _tell(self) -> None:
-        """Wake everybody who waits for an endpoint to have room."""
+        """Wake everybody who waits for an address to have room."""
         self._news.set()
         self._news = asyncio.Event()
 

@@ -13,6 +13,7 @@ from r1reward.core.errors import R1RewardError, UserError
 from r1reward.core.media import ImageError
 from r1reward.core.pair import Pair, Position
 from r1reward.core.prompt import build_messages
+from r1reward.endpoint.fault import Fault, Trouble
 from r1reward.judge.item import prompt_name
 from r1reward.judge.protocol import Protocol
 
@@ -27,20 +28,22 @@ class JudgeError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole response and what it took; ``cost`` is in dollars."""
+    """One whole response and what it took.
+
+    Attributes:
+        text: the response.
+        prompt_tokens: read by the model.
+        completion_tokens: written by the model.
+        cost: in dollars.
+        finish_reason: why it ended, such as ``stop``, or ``length`` for a response cut at the
+            token limit; None where nobody says.
+    """
 
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """No response, for good: ``kind`` is a word to count by, ``detail`` says what happened."""
-
-    kind: str
-    detail: str
+    finish_reason: str | None = None
 
 
 Reply = Answer | Fault
@@ -54,6 +57,7 @@ class Judge(ABC):
         identity: what answers depend on besides prompt and sampling: the model and its revision.
         protocol: its sampling is all the sampling there is, whatever the model recommends.
         media_root: folder that relative media paths start from.
+        trouble: requests to an endpoint that were repeated, and why; for a live line.
     """
 
     window: int
@@ -62,6 +66,7 @@ class Judge(ABC):
     def __init__(self, protocol: Protocol, media_root: Path | str) -> None:
         self.protocol = protocol
         self.media_root = Path(media_root)
+        self.trouble = Trouble()
 
     @abstractmethod
     def judge(self, pair: Pair, votes: Sequence[int]) -> AsyncIterator[tuple[int, Reply]]:

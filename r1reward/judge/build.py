@@ -15,7 +15,8 @@ def build_judge(cfg: DictConfig, protocol: Protocol, media_root: Path) -> Judge:
     """Return the judge of ``cfg``, an option of conf/judge.
 
     Raises:
-        ConfigError: for what is no judge of evaluation, and for keys that it lacks.
+        ConfigError: for what is no judge, keys that it lacks, and settings of an endpoint that
+            cannot work.
         JudgeError: for a judge that cannot start.
     """
     if not issubclass(get_class(cfg._target_), Judge):

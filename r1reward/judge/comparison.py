@@ -6,7 +6,8 @@ from typing import Any
 
 from r1reward.core.pair import Position
 from r1reward.core.verdict import ParseFailure, Verdict, parse_verdict
-from r1reward.judge.base import Answer, Fault, Reply
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Answer, Reply
 
 # What came of one order: a decision, an answer that decides nothing, or no answer.
 Outcome = Verdict | ParseFailure | Fault

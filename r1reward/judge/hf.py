@@ -9,7 +9,8 @@ from typing import Any
 
 from r1reward.core.media import ImageError
 from r1reward.core.pair import Pair
-from r1reward.judge.base import Answer, Fault, Reply
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Answer, Reply
 from r1reward.judge.item import prompt_name
 from r1reward.judge.local import LocalJudge
 from r1reward.judge.protocol import Protocol
@@ -87,7 +88,8 @@ class HFJudge(LocalJudge):
             asked = inputs["attention_mask"].sum(1).tolist()
             for place, row, tokens in zip(prompts, new, asked, strict=True):
                 text = self._processor.decode(row, skip_special_tokens=True)
-                replies[place] = Answer(text, tokens, self._length(row.tolist()))
+                length, finish_reason = self._end(row.tolist())
+                replies[place] = Answer(text, tokens, length, finish_reason=finish_reason)
         return [replies[place] for place in range(len(batch))]
 
     def _inputs(self, prompts: Sequence[tuple[str, Any, Any]]) -> Any:
@@ -101,9 +103,11 @@ class HFJudge(LocalJudge):
             options["do_sample_frames"] = False
         return self._processor(text=texts, padding=True, return_tensors="pt", **options)
 
-    def _length(self, ids: list[int]) -> int:
+    def _end(self, ids: list[int]) -> tuple[int, str]:
+        """Return how many tokens a response has, and whether it came to an end or was cut."""
         ends = set(self._ends)
-        return next((place + 1 for place, id in enumerate(ids) if id in ends), len(ids))
+        length = next((place + 1 for place, id in enumerate(ids) if id in ends), 0)
+        return (length, "stop") if length else (len(ids), "length")
 
     @cached_property
     def _processor(self) -> Any:

@@ -13,7 +13,8 @@ from typing import Any
 
 from r1reward.core.media import ImageError
 from r1reward.core.pair import Pair
-from r1reward.judge.base import Answer, Fault, Reply
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Answer, Reply
 from r1reward.judge.local import LocalJudge, checkpoint_dtype
 from r1reward.judge.protocol import Protocol
 from r1reward.machine import janitor
@@ -68,7 +69,7 @@ class VLLMJudge(LocalJudge):
             return
         asked = len(output.prompt_token_ids or ())
         for vote, one in zip(votes, output.outputs, strict=True):
-            yield vote, Answer(one.text, asked, len(one.token_ids))
+            yield vote, Answer(one.text, asked, len(one.token_ids), finish_reason=one.finish_reason)
 
     def sampling(self, votes: int) -> Any:
         """Return vLLM's sampling parameters for so many answers to one prompt."""

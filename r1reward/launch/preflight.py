@@ -111,16 +111,16 @@ def _check_reward(cfg: DictConfig) -> None:
         check_model("consistency.model", str(cfg.consistency.model))
         check_engine("reward.reward_model.rollout", server.rollout)
         _check_consistency_server(cfg, server)
-    elif isinstance(check, OpenAICheck) and not asyncio.run(_reachable(check)):
+    elif isinstance(check, OpenAICheck) and (problem := asyncio.run(_problem(check))):
         raise ConfigError(
-            f"consistency.base_url: nobody answers at {cfg.consistency.base_url}. Start the check "
-            "(`vllm serve MODEL`), correct the address, or choose consistency=rule."
+            f"the consistency check cannot be asked:\n{problem}\nStart it (`vllm serve MODEL`), "
+            "correct the settings, or choose consistency=rule."
         )
 
 
-async def _reachable(check: OpenAICheck) -> bool:
+async def _problem(check: OpenAICheck) -> str:
     try:
-        return await check.reachable()
+        return await check.problem()
     finally:
         await check.close()
 

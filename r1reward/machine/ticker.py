@@ -7,9 +7,33 @@ from rich.console import Console
 
 from r1reward.machine.console import Live
 
+_SHOWN = 160  # characters of a fault
+
+
+class Trouble(Protocol):
+    """What a ticker reads of an endpoint."""
+
+    retries: int
+
+    @property
+    def last(self) -> str:
+        """The last fault; empty while there was none."""
+
+
+class Asked(Protocol):
+    """What a ticker reads of a judge."""
+
+    @property
+    def trouble(self) -> Trouble:
+        """What its endpoint does wrong."""
+
 
 class Watched(Protocol):
     """What a ticker reads of an evaluation."""
+
+    @property
+    def judge(self) -> Asked:
+        """Who is asked."""
 
     asked: int
     reused: int
@@ -45,4 +69,9 @@ class Ticker(Live):
             parts.append(f"{watched.reused} from the journal")
         if watched.faults:
             parts.append(f"{len(watched.faults)} failed")
+        trouble = watched.judge.trouble
+        if trouble.retries:
+            parts.append(f"{trouble.retries} retries")
+        if trouble.last:
+            parts.append(f"last fault {trouble.last[:_SHOWN]}")
         return ", ".join(parts)

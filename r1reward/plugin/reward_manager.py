@@ -104,4 +104,5 @@ def consistency_info(agreement: Agreement) -> dict[str, float | str]:
         "consistency_retries": float(call.retries),
         "consistency_cached": float(call.cached),
         "consistency_tokens": float(call.prompt_tokens + call.completion_tokens),
+        "consistency_cost": call.cost,
     }

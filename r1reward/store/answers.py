@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from r1reward.core.errors import UserError
+from r1reward.core.text import valid_text
 from r1reward.store.files import hold
 from r1reward.store.lines import parse
 
@@ -25,6 +26,8 @@ class AnswerRow(TypedDict):
         key: of the prompt, its sampling and its vote (:func:`r1reward.judge.key.answer_key`).
         text: the whole response.
         time: seconds since 1970.
+        finish_reason: why the response ended, such as ``stop``, or ``length`` for one that the
+            token limit cut; None where nobody says.
     """
 
     key: str
@@ -33,6 +36,7 @@ class AnswerRow(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     cost: float
+    finish_reason: str | None
 
 
 class JournalError(UserError):
@@ -95,7 +99,8 @@ class Journal:
     A row reaches the operating system at once, so that a killed run loses nothing, and the disk
     within 64 rows or 2 seconds of work. In memory there is only where each answer lies, in 32 to
     48 bytes (63 are measured at the peak, while the table grows). A line that a kill tore is
-    skipped; a fault is evidence, and its prompt is asked again.
+    skipped; a fault is evidence, and its prompt is asked again. The file is UTF-8: half a surrogate
+    pair in a text is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,9 +143,9 @@ class Journal:
         self._reader.close()
 
     def _append(self, **row: object) -> int:
-        line = json.dumps({"time": time.time(), **row}, ensure_ascii=False) + "\n"
+        line = valid_text(json.dumps({"time": time.time(), **row}, ensure_ascii=False)) + "\n"
         place = self._file.seek(0, os.SEEK_END)
-        self._file.write(line.encode("utf-8", "surrogatepass"))
+        self._file.write(line.encode())
         self._unsynced += 1
         if self._unsynced >= _ROWS or time.monotonic() - self._synced > _SECONDS:
             os.fsync(self._file.fileno())

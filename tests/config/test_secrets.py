@@ -41,12 +41,20 @@ def test_the_value_of_a_secret_is_found_under_any_name(monkeypatch, value) -> No
     assert VALUE not in str(caught.value)
 
 
-def test_an_address_with_a_password_is_refused() -> None:
-    address = "http://me:tell-nobody@127.0.0.1:8000/v1"
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:tell-nobody@127.0.0.1:8000/v1",
+        "http://127.0.0.1:8000/v1?version=1&api_key=tell-nobody",
+        "https://host/v1?access_token=tell-nobody#x",
+    ],
+)
+def test_an_address_with_a_password_or_key_is_refused(address) -> None:
     with pytest.raises(ConfigError, match=r"^base_url holds a password") as caught:
         check_secrets(OmegaConf.create({"base_url": ["http://127.0.0.1:8000/v1", address]}))
     assert "tell-nobody" not in str(caught.value)
     check_secrets(OmegaConf.create({"base_url": ["http://me@host:8000/v1", "http://[broken/"]}))
+    check_secrets(OmegaConf.create({"url": "https://host/file?download=true&max_tokens=3"}))
 
 
 @pytest.mark.parametrize("name", ["train", "sft"])

@@ -15,8 +15,8 @@ GOOD = "<think>Response 2 is better.</think><answer>2</answer>"
 
 
 def info(arrived=0.0, wait=0.0, *, acc=1.0, consistency=0.0, failure="", checked=True, **call):
-    """What the manager keeps of one sample; ``call`` holds seconds, retries, cached, tokens."""
-    amounts = {"seconds": 0.0, "retries": 0.0, "cached": 0.0, "tokens": 0.0} | call
+    """What the manager keeps of one sample; ``call`` is what asking took."""
+    amounts = dict.fromkeys(("seconds", "retries", "cached", "tokens", "cost"), 0.0) | call
     return {
         "record_uid": "u",
         "acc": acc,
@@ -33,11 +33,11 @@ def info(arrived=0.0, wait=0.0, *, acc=1.0, consistency=0.0, failure="", checked
 
 def test_a_step_of_a_judge_that_is_asked():
     step = [
-        info(10.0, 2.0, consistency=1.0, seconds=2.0, tokens=300.0),
+        info(10.0, 2.0, consistency=1.0, seconds=2.0, tokens=300.0, cost=0.25),
         info(11.0, 1.0, consistency=1.0, seconds=1.0, retries=1.0, tokens=310.0),
         info(12.0, 0.0, consistency=0.0, cached=1.0),
         info(13.0, 4.0, consistency=0.0, failure="timeout", seconds=4.0, retries=2.0),
-        info(14.0, 0.5, acc=0.0, consistency=1.0, seconds=0.5, tokens=200.0),
+        info(14.0, 0.5, acc=0.0, consistency=1.0, seconds=0.5, tokens=200.0, cost=0.5),
         info(15.0, 0.0, acc=0.0, consistency=-1.0, cached=1.0),
         info(16.0, 0.0, acc=0.0, failure="down"),
         info(15.5, 0.0, acc=0.0, checked=False),  # no answer
@@ -54,6 +54,7 @@ def test_a_step_of_a_judge_that_is_asked():
             "consistency/calls": 4,
             "consistency/retries": 3,
             "consistency/tokens": 810,
+            "consistency/cost": 0.75,
             # of 0.5, 1, 2, 4: the median is 1.5; rank 0.95 * 3 = 2.85 lies at 2 + 0.85 * 2
             "consistency/latency_p50": 1.5,
             "consistency/latency_p95": 3.7,

@@ -210,9 +210,10 @@ def test_the_first_answer_stays_whatever_its_text(tmp_path) -> None:
     journal.fault(kind="server")
     journal.close()
     again = Journal(tmp_path / "journal.jsonl")
-    assert [again.get(key)["text"] for key in keys] == texts
+    assert [again.get(key)["text"] for key in keys] == ["a\nb\u2028c", "\ufffd", ""]
     assert len(again) == 3
     again.close()
+    (tmp_path / "journal.jsonl").read_text("utf-8")  # valid: half a character is replaced
 
 
 # --- faults

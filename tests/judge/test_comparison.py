@@ -5,7 +5,8 @@ import json
 import pytest
 
 from r1reward.core.verdict import ParseFailure, Verdict
-from r1reward.judge.base import Answer, Fault
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Answer
 from r1reward.judge.comparison import Usage, comparison_of
 
 UNREADABLE, NOBODY = Answer("hm"), Fault("server", "down")

@@ -37,6 +37,8 @@ MODES = {
     "chatty": "in words unless there is a response_format; structured_outputs is ignored",
     "refuse": "`status` (401), in words that repeat the key",
     "say": "a chat completion of `text`",
+    "raw": "`text` as it is, with `status` (401)",
+    "redirect": "`status` (401) and `location`",
 }
 SETTINGS = {
     "seconds": None,
@@ -44,7 +46,11 @@ SETTINGS = {
     "capacity": 4,
     "status": 401,
     "text": "",
+    "location": "",
 }
+
+
+ANSWER = "<think>ok</think><answer>2</answer>"
 
 
 class ChatServer:
@@ -57,7 +63,7 @@ class ChatServer:
         peers: the connections that they came by.
         probes: how often the list of models was asked for.
         most: requests at a time, at most.
-        models_alive: whether the list of models is answered, or 500.
+        models_status: of the list of models.
     """
 
     def __init__(self, mode="right", times=None, **settings):
@@ -77,7 +83,7 @@ class ChatServer:
         self.bodies, self.headers, self.times, self.peers = [], [], [], set()
         self.probes = 0
         self.running = self.most = 0
-        self.models_alive = True
+        self.models_status = 200
         self._draw = random.Random(0)
 
     @property
@@ -139,7 +145,7 @@ class ChatServer:
     async def _models(self) -> Response:
         self.probes += 1
         content = json.dumps({"object": "list", "data": [{"id": "judge", "object": "model"}]})
-        return Response(content if self.models_alive else "", 200 if self.models_alive else 500)
+        return Response(content if self.models_status == 200 else "", self.models_status)
 
     async def _complete(self, request: Request) -> Response:
         body = await request.json()
@@ -182,6 +188,10 @@ class ChatServer:
             return _error(400, f"{refused[0]} is not supported")
         if mode == "chatty" and "response_format" not in body:
             mode = "garbage"
+        if mode == "raw":
+            return Response(given["text"], given["status"], media_type="application/json")
+        if mode == "redirect":
+            return Response("", given["status"], {"location": given["location"]})
         if mode == "refuse":
             return _error(given["status"], f"no: {request.headers.get('authorization')}")
         if mode in ("slow", "crowded"):
@@ -198,14 +208,20 @@ class ChatServer:
 
 
 def judged(body):
-    """The right answer to either prompt, read from its own description and not with our code."""
+    """The right answer to a check's prompt, read from its description and not with our code.
+
+    To any other prompt, such as one that shows two responses: response 2.
+    """
     text = body["messages"][-1]["content"]
-    text = text if isinstance(text, str) else "".join(part["text"] for part in text)
+    if not isinstance(text, str):
+        text = "".join(part["text"] for part in text if part["type"] == "text")
     fenced = re.findall(r"^<reasoning (\w+)>$(.*)^</reasoning \1>$", text, re.M | re.S)
     if fenced:
         return json.dumps({"conclusion": conclusion(fenced[0][1])})
     # The published prompt; a reasoning may hold its headings.
-    before, _, after = text.rpartition("######### Model's Answer#########")
+    before, heading, after = text.rpartition("######### Model's Answer#########")
+    if not heading:
+        return ANSWER
     shown = before.partition("######### Model's Response #########")[2]
     answer = re.search(r"response ([12]) is better", after)[1]
     return "1" if conclusion(shown) == answer else "0"

@@ -10,11 +10,11 @@ from r1reward.consistency.base import Case
 
 
 def build(*servers, **settings):
-    """The check of conf/consistency/openai.yaml; its times are those of a test."""
+    """The check of conf/consistency/openai.yaml; its times leave a busy machine some room."""
     config = OmegaConf.load(REPO / "conf/consistency/openai.yaml")
     urls = [server.url for server in servers]
-    quick = {"request_s": 1.0, "deadline_s": 3.0, "concurrency": 16, "cache": None, "model": "m"}
-    config.update({"base_url": urls[0] if len(urls) == 1 else urls, **quick, **settings})
+    given = {"request_s": 60.0, "deadline_s": 600.0, "concurrency": 16, "cache": None, "model": "m"}
+    config.update({"base_url": urls[0] if len(urls) == 1 else urls, **given, **settings})
     return instantiate(config)
 
 

@@ -20,10 +20,12 @@ from r1reward.core.media import ImageError
 from r1reward.core.pair import Preference
 from r1reward.core.preferences import preference_or_error
 from r1reward.core.rows import Row, RowError, scan_rows
+from r1reward.core.text import valid_text
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.data.annotate.difficulty import Difficulty
 from r1reward.data.shard_rows import shard_row
-from r1reward.judge.base import Fault, Judge, TooManyFaultsError
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Judge, TooManyFaultsError
 from r1reward.judge.item import Item
 from r1reward.judge.key import answer_key
 from r1reward.judge.local import LocalJudge
@@ -249,16 +251,11 @@ class Annotation:
     def _reasoning(self, index: int) -> str:
         row = self.journal.get(self._keys[index * _KEY : (index + 1) * _KEY].hex())
         assert row is not None
-        return _whole(row["text"])
-
-
-def _whole(text: str) -> str:
-    """Return ``text`` without halves of surrogate pairs, which JSON can hold and no file can."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return valid_text(row["text"])
 
 
 def _columns(where: str, row: Row | RowError) -> dict[str, Any]:
     """Return the columns of a row that an annotation does not change."""
     _, columns = shard_row(where, row)
     origin = None if isinstance(row, RowError) else row.get("origin")
-    return columns | {"origin": None if origin is None else _whole(str(origin))}
+    return columns | {"origin": None if origin is None else valid_text(str(origin))}

@@ -12,7 +12,8 @@ from support.annotate import DRAWN, PHOTOS, PROSE, record, says, table, write
 from r1reward.config.compose import CONF, register_resolvers
 from r1reward.core.preferences import read_preferences
 from r1reward.data.annotate.attempts import Annotation, Preset, PresetError
-from r1reward.judge.base import Answer, Blind, Fault, Judge, TooManyFaultsError
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Answer, Blind, Judge, TooManyFaultsError
 from r1reward.judge.build import build_judge
 from r1reward.store.answers import Journal
 from r1reward.store.shards import write_shard

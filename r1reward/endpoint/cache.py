@@ -1,4 +1,4 @@
-"""Answers of a check on the disk: shared by processes, kept for resumed runs."""
+"""Answers on the disk by what was asked: shared by processes, kept for resumed runs."""
 
 import asyncio
 import fcntl
@@ -29,7 +29,7 @@ class AnswerCache:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.warnings = 0
-        self._thread = ThreadPoolExecutor(1, "check-cache")
+        self._thread = ThreadPoolExecutor(1, "answer-cache")
         self._connection: sqlite3.Connection | None = None
         self._opened = 0  # inode: which file the connection reads
 
@@ -111,7 +111,7 @@ class AnswerCache:
     def _warn(self, what: str, *, always: bool = False) -> None:
         self.warnings += 1
         if always or self.warnings % _SAY_EVERY == 1:
-            _log.warning("check cache %s: %s (warning %d)", self.path, what, self.warnings)
+            _log.warning("answer cache %s: %s (warning %d)", self.path, what, self.warnings)
 
 
 class _Lock:
