@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r1reward.core.rows import Row
-from r1reward.data.sources.base import Preference, SourceError
+from r1reward.data.sources.base import Published, SourceError
 from r1reward.data.sources.plain import Plain
 
 
@@ -20,7 +20,7 @@ class Gated(Plain):
     "Question 7?" is number 7.
     """
 
-    def preferences(self, row: Row) -> Iterator[Preference | SourceError]:
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         first, gate = os.environ["GATE"].split(maxsplit=1)
         number = int(str(row["question"]).removeprefix("Question ").removesuffix("?"))
         while number >= int(first) and not Path(gate).exists():
