@@ -1,6 +1,9 @@
 """Benchmarks as evaluation builds them, and rows in their files."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from hydra.utils import instantiate
@@ -14,23 +17,29 @@ from r1reward.eval.benchmarks.base import Benchmark
 PHOTOS = REPO / "recipes" / "photos"
 
 
-def build(name, **values) -> Benchmark:
+def build(name: str, **values: object) -> Benchmark:
     """A benchmark from its configuration, with other settings where they are given."""
     node = option("benchmark", name)
     node.benchmark.update({key: str(value) for key, value in values.items()})
     OmegaConf.resolve(node)
-    return instantiate(node.benchmark)
+    benchmark: Benchmark = instantiate(node.benchmark)
+    return benchmark
 
 
-def read(path):
+def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a file."""
+    rows: list[dict[str, Any]]
+    text = "" if path.suffix == ".parquet" else path.read_text()
     if path.suffix == ".parquet":
-        return pq.read_table(path).to_pylist()
-    text = path.read_text()
-    return json.loads(text) if path.suffix == ".json" else list(map(json.loads, text.splitlines()))
+        rows = pq.read_table(path).to_pylist()
+    elif path.suffix == ".json":
+        rows = json.loads(text)
+    else:
+        rows = list(map(json.loads, text.splitlines()))
+    return rows
 
 
-def save(path, rows):
+def save(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write a file of rows, in the format of its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
@@ -41,7 +50,7 @@ def save(path, rows):
         oracles.jsonl(path, rows)
 
 
-def write(folder, form):
+def write(folder: Path, form: Callable[[Path], None]) -> Path:
     """Let one of ``oracles.FILES`` write into a folder; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     form(folder)

@@ -11,8 +11,10 @@ import os
 import struct
 import unicodedata
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,7 +40,7 @@ class Case:
     says: str = ""
 
 
-def record(number: int, **fields) -> dict:
+def record(number: int, **fields: object) -> dict[str, Any]:
     """Return a good row with the image ``good.png``."""
     media = [{"kind": "image", "uri": "good.png"}]
     responses = [f"The house has number {number}.", f"There is a tree, {number} years old."]
@@ -51,13 +53,13 @@ def record(number: int, **fields) -> dict:
     } | fields
 
 
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def photo(size=(64, 48), mode="RGB") -> Image.Image:
+def photo(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
     """Return noise: no two photos are the same, and none compresses to nothing."""
     return Image.frombytes("RGB", size, os.urandom(size[0] * size[1] * 3)).convert(mode)
 
@@ -83,12 +85,26 @@ def write(folder: Path) -> list[Case]:
     lines: list[bytes] = []
     cases: list[Case] = []
 
-    def add(name, error=None, warnings=(), says="", line=None, **fields):
+    def add(
+        name: str,
+        error: str | None = None,
+        warnings: Iterable[str] = (),
+        says: str = "",
+        line: bytes | None = None,
+        **fields: object,
+    ) -> None:
         number = len(lines) + 1
         lines.append(line or json.dumps(record(number, **fields)).encode())
         cases.append(Case(name, number, error, tuple(warnings), says))
 
-    def image(name, uri, error=None, warnings=(), says="", kind="image"):
+    def image(
+        name: str,
+        uri: str,
+        error: str | None = None,
+        warnings: Iterable[str] = (),
+        says: str = "",
+        kind: str = "image",
+    ) -> None:
         add(name, error, warnings, says, media=[{"kind": kind, "uri": uri}])
 
     add("good")

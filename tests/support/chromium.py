@@ -144,11 +144,12 @@ class Chromium:
         while (answer := self._hear()).get("id") != command["id"]:
             pass
         assert "error" not in answer, f"{method}: {answer['error']}"
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def _hear(self) -> dict[str, Any]:
-        message = json.loads(self._socket.recv(timeout=HANG))
-        if "method" in message and (page := self._pages.get(message.get("sessionId"))):
+        message: dict[str, Any] = json.loads(self._socket.recv(timeout=HANG))
+        if "method" in message and (page := self._pages.get(message.get("sessionId", ""))):
             page.heard(message["method"], message["params"])
         return message
 
@@ -171,7 +172,7 @@ class Chromium:
 
 
 def _thrown(details: dict[str, Any]) -> str:
-    return details.get("exception", {}).get("description") or details["text"]
+    return str(details.get("exception", {}).get("description") or details["text"])
 
 
 def _shown(value: dict[str, Any]) -> str:

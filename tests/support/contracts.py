@@ -21,7 +21,9 @@ def options(group: str) -> list[str]:
 def option(group: str, name: str) -> DictConfig:
     """The file of an option, on its own."""
     register_resolvers()
-    return OmegaConf.load(CONF / group / f"{name}.yaml")
+    found = OmegaConf.load(CONF / group / f"{name}.yaml")
+    assert isinstance(found, DictConfig)
+    return found
 
 
 def parameters(node: DictConfig) -> set[str]:
@@ -29,7 +31,7 @@ def parameters(node: DictConfig) -> set[str]:
     found: set[str] = set()
     for kind in get_class(node._target_).__mro__:
         if "__init__" in vars(kind):
-            given = inspect.signature(kind.__init__).parameters.values()
+            given = inspect.signature(vars(kind)["__init__"]).parameters.values()
             found |= {one.name for one in given if one.kind is not one.VAR_KEYWORD}
             if not any(one.kind is one.VAR_KEYWORD for one in given):
                 break  # nothing is passed on to the class above

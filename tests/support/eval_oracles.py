@@ -8,6 +8,9 @@ import io
 import itertools
 import json
 import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,13 +19,16 @@ from PIL import Image
 # --- scorers
 
 
-def vl_rewardbench(votes, groups):
+def vl_rewardbench(
+    votes: Sequence[Sequence[str | None]], groups: Sequence[str]
+) -> tuple[dict[str, float | None], float | None, float | None]:
     """The official scorer: ``votes`` holds, for each item, its first K of "agree", "reject", None.
 
     Items with an unparsed vote are dropped, ties belong to nobody, and accuracy is agree over
     agree plus reject; overall counts items, macro averages the groups.
     """
-    agree, reject = {}, {}
+    agree: dict[str, int] = {}
+    reject: dict[str, int] = {}
     for item, group in zip(votes, groups, strict=True):
         agree.setdefault(group, 0)
         reject.setdefault(group, 0)
@@ -38,10 +44,10 @@ def vl_rewardbench(votes, groups):
     return accuracy, overall, ratio(sum(known), len(known))
 
 
-def multimodal_rewardbench(rows):
+def multimodal_rewardbench(rows: Iterable[tuple[str, str, str, str]]) -> dict[str, float]:
     """The official scorer: ``rows`` holds (ID, Category, "A" or "B", output) in file order."""
     random.seed(123)
-    accs = {}
+    accs: dict[str, list[bool]] = {}
     for row_id, category, label, output in rows:
         if "[[A]]" in output:
             said = "A"
@@ -58,7 +64,9 @@ def multimodal_rewardbench(rows):
     return {key: sum(values) / len(values) for key, values in accs.items()}
 
 
-def mmrlhf_rewardbench(rows):
+def mmrlhf_rewardbench(
+    rows: Sequence[tuple[str, str, bool]],
+) -> tuple[dict[str, float], dict[str, float]]:
     """Acc and Acc+: ``rows`` holds (id, media path, whether chosen > rejected)."""
     keywords = ["mcq", "long", "short", "safety", "video"]
     of = {i: next(k for k in keywords if k in path) for i, path, _ in rows}
@@ -74,9 +82,12 @@ def mmrlhf_rewardbench(rows):
     return accuracy, plus
 
 
-def released_vl_rewardbench(rows):
+def released_vl_rewardbench(
+    rows: Iterable[tuple[str, Sequence[float]]],
+) -> tuple[dict[str, float], float, float]:
     """The released R1-Reward scorer: ``rows`` holds (id, rewards); the chosen is shown first."""
-    right, count = {}, {}
+    right: dict[str, int] = {}
+    count: dict[str, int] = {}
     for row_id, rewards in rows:
         if "mmmu" in row_id or "mathverse" in row_id:
             group = "reasoning"
@@ -90,7 +101,7 @@ def released_vl_rewardbench(rows):
     return accuracy, sum(right.values()) / sum(count.values()), sum(accuracy.values()) / len(count)
 
 
-def poll_worth(votes, parse):
+def poll_worth(votes: Sequence[str | None], parse: str) -> float | None:
     """What "r", "w" and None (unreadable) votes are worth; None: left out. A coin is one half."""
     if parse == "exclude" and None in votes:
         return None
@@ -100,7 +111,7 @@ def poll_worth(votes, parse):
     return {"wrong": 0.0, "half": 0.5, "coin": 0.5, "exclude": None}[parse]
 
 
-def vote_curve(items, k, parse):
+def vote_curve(items: Iterable[Sequence[Sequence[str | None]]], k: int, parse: str) -> float | None:
     """Mean over every choice of k votes from each poll, counted one by one.
 
     ``items`` holds the polls of each item. The ratio of expected credit to expected presence.
@@ -117,7 +128,7 @@ def vote_curve(items, k, parse):
     return ratio(credit, present)
 
 
-def ratio(top, bottom):
+def ratio(top: float, bottom: float) -> float | None:
     """None instead of a division by zero."""
     return top / bottom if bottom else None
 
@@ -136,14 +147,14 @@ VLRB_IDS = (
 )
 
 
-def png(number=0):
+def png(number: int = 0) -> bytes:
     """A one-pixel image, different for each number."""
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1), (number % 256, number // 256 % 256, 7)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def vlrb_hub(folder):
+def vlrb_hub(folder: Path) -> None:
     """The hub's parquet: images inside, ranks, the first answer not always the better."""
     rows = [
         {
@@ -158,7 +169,7 @@ def vlrb_hub(folder):
     parquet(folder / "data" / "test-00000-of-00001.parquet", rows)
 
 
-def vlrb_repository(folder):
+def vlrb_repository(folder: Path) -> None:
     """The JSONL of the benchmark's repository: image paths."""
     rows = [
         {
@@ -173,7 +184,7 @@ def vlrb_repository(folder):
     jsonl(folder / "data.jsonl", rows)
 
 
-def vlrb_seed(folder):
+def vlrb_seed(folder: Path) -> None:
     """The JSONL of the R1-Reward release: chosen and rejected."""
     rows = [
         {
@@ -188,7 +199,7 @@ def vlrb_seed(folder):
     jsonl(folder / "vl_rewardbench.jsonl", rows)
 
 
-def mmrlhf_rows():
+def mmrlhf_rows() -> list[dict[str, str]]:
     """42/37/34/32/25 pairs over 10/10/10/6/10 ids."""
     sizes = {"mcq": (42, 10), "long": (37, 10), "short": (34, 10), "safety": (32, 6)}
     rows = []
@@ -202,18 +213,18 @@ def mmrlhf_rows():
     return rows
 
 
-def mmrlhf_jsonl(folder):
+def mmrlhf_jsonl(folder: Path) -> None:
     """The JSONL of the hub."""
     jsonl(folder / "mm_reward_bench.jsonl", mmrlhf_rows())
 
 
-def mmrlhf_parquet(folder):
+def mmrlhf_parquet(folder: Path) -> None:
     """The parquet of the hub: both columns, one of them null."""
     rows = [{"image": None, "video": None} | row for row in mmrlhf_rows()]
     parquet(folder / "data" / "train-00000-of-00001.parquet", rows)
 
 
-def mmrb_rows(*, toxicity=0, bias=508):
+def mmrb_rows(*, toxicity: int = 0, bias: int = 508) -> list[dict[str, Any]]:
     """4,711 rows, or 5,211 with toxicity; some images have two questions, some two pairs."""
     task = "open_generation/{}_task".format
     kinds = [
@@ -245,17 +256,17 @@ def mmrb_rows(*, toxicity=0, bias=508):
     ]
 
 
-def mmrb_json(folder):
+def mmrb_json(folder: Path) -> None:
     """What the official download script writes."""
     (folder / "all_data.json").write_text(json.dumps(mmrb_rows()))
 
 
-def mmrb_json_with_toxicity(folder):
+def mmrb_json_with_toxicity(folder: Path) -> None:
     """The same with Hateful Memes."""
     (folder / "all_data.json").write_text(json.dumps(mmrb_rows(toxicity=500, bias=506)))
 
 
-def mmrb_parquet(folder):
+def mmrb_parquet(folder: Path) -> None:
     """A mirror's parquet with the images inside, in two shards; equal paths are equal images."""
     rows = mmrb_rows()
     names = sorted({row["Image"] for row in rows})
@@ -274,12 +285,12 @@ FILES = {
 }
 
 
-def jsonl(path, rows):
+def jsonl(path: Path, rows: Iterable[object]) -> None:
     """Write one object a line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def parquet(path, rows):
+def parquet(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows in small row groups, as the hub does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=100)

@@ -5,8 +5,11 @@ With ``tests`` in PYTHONPATH: ``source._target_=support.gated_source.Gated``.
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from r1reward.core.rows import Row
+from r1reward.data.sources.base import Published, SourceError
 from r1reward.data.sources.plain import Plain
 
 
@@ -17,9 +20,9 @@ class Gated(Plain):
     "Question 7?" is number 7.
     """
 
-    def preferences(self, row):
+    def preferences(self, row: Row) -> Iterator[Published | SourceError]:
         first, gate = os.environ["GATE"].split(maxsplit=1)
-        number = int(row["question"].removeprefix("Question ").removesuffix("?"))
+        number = int(str(row["question"]).removeprefix("Question ").removesuffix("?"))
         while number >= int(first) and not Path(gate).exists():
             time.sleep(0.02)
         return super().preferences(row)

@@ -1,40 +1,47 @@
 """Rows to mix, and what a mix leaves in its folder."""
 
 import random
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from r1reward.config.compose import CONF, register_resolvers
+from r1reward.config.tree import plain
 from r1reward.store.shards import read_manifest
 
 HALVES = {"one": 0.5, "two": 0.5}
 
 
-def row(number, source="a", image=None, **fields):
+def row(
+    number: int, source: str = "a", image: str | None = None, **fields: object
+) -> dict[str, Any]:
     """Return a record that shares nothing with others, unless told to."""
     media = [] if image is None else [{"kind": "image", "uri": "x", "bytes": image.encode()}]
     record = {"question": f"Question {number}?", "responses": ["Yes.", f"No {number}."]}
     return record | {"label": 1 + number % 2, "media": media, "source": source} | fields
 
 
-def solved(attempts, reasoning="Since."):
+def solved(attempts: int, reasoning: str = "Since.") -> dict[str, Any]:
     return {"attempts": attempts, "solved": True, "reasoning": reasoning}
 
 
-def unsolved(attempts=3):
+def unsolved(attempts: int = 3) -> dict[str, Any]:
     return {"attempts": attempts, "solved": False}
 
 
-def questions(rows):
+def questions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [row["question"] for row in rows]
 
 
-def shards(folder):
-    return [shard["sha256"] for shard in read_manifest(folder)["shards"]]
+def shards(folder: Path) -> list[str]:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return [shard["sha256"] for shard in manifest["shards"]]
 
 
-def tangled(count, seed):
+def tangled(count: int, seed: int) -> Iterator[dict[str, Any]]:
     """Return records of which many share an image or a question, in other words or files."""
     draw = random.Random(seed)
     for number in range(count):
@@ -47,7 +54,7 @@ def tangled(count, seed):
         yield row(number, question=question, media=media)
 
 
-def composed(*overrides):
+def composed(*overrides: str) -> dict[str, Any]:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("mix", ["out=x", *overrides]), resolve=True)
+        return plain(compose("mix", ["out=x", *overrides]))

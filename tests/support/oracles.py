@@ -4,13 +4,18 @@ Deliberately slow and plain; nothing here may import the code that it checks.
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = Any  # rows of numbers: lists, arrays, tensors
+Found = NDArray[np.float64]
 
 
-def returns(rewards, mask, gamma):
+def returns(rewards: Floats, mask: Floats, gamma: float) -> Found:
     """G_t = sum over the later valid tokens k of gamma^(number of valid tokens between) r_k."""
-    out = np.zeros(np.shape(rewards), dtype=np.float64)
+    out: Found = np.zeros(np.asarray(rewards).shape)
     for row in range(out.shape[0]):
         valid = [t for t in range(out.shape[1]) if mask[row][t]]
         for i, t in enumerate(valid):
@@ -20,17 +25,17 @@ def returns(rewards, mask, gamma):
     return out
 
 
-def paper_advantages(values, mask, threshold):
+def paper_advantages(values: Floats, mask: Floats, threshold: float) -> Found:
     """A_std = (A - mu) / (sigma + eps), kept where |A_std| <= threshold (section 4.1)."""
     return _masked(mask, [z if abs(z) <= threshold else 0.0 for z in _z_scores(values, mask)])
 
 
-def unfiltered_advantages(values, mask):
+def unfiltered_advantages(values: Floats, mask: Floats) -> Found:
     """A_std alone."""
     return _masked(mask, _z_scores(values, mask))
 
 
-def released_advantages(values, mask, threshold):
+def released_advantages(values: Floats, mask: Floats, threshold: float) -> Found:
     """What the released replay buffer computes, precedence slip and raw-mean bounds included."""
     valid = np.asarray(values, dtype=np.float64)[np.asarray(mask, dtype=bool)]
     if not len(valid):
@@ -48,7 +53,16 @@ def released_advantages(values, mask, threshold):
     return _masked(mask, kept)
 
 
-def token_losses(old, new, advantages, *, low, high, preclip, dual_clip=None):
+def token_losses(
+    old: Floats,
+    new: Floats,
+    advantages: Floats,
+    *,
+    low: float,
+    high: float,
+    preclip: tuple[float, float] | None,
+    dual_clip: float | None = None,
+) -> Found:
     """-min(r A, clip(r) A) of every token; `preclip` is (min, max) or None."""
     out = np.zeros(np.shape(old), dtype=np.float64)
     for at in np.ndindex(out.shape):
@@ -63,22 +77,22 @@ def token_losses(old, new, advantages, *, low, high, preclip, dual_clip=None):
     return out
 
 
-def token_mean(losses, mask):
+def token_mean(losses: Found, mask: Floats) -> float:
     """Mean over all valid tokens (the paper's 1/|t| sum)."""
-    return math.fsum(losses[np.asarray(mask, dtype=bool)]) / np.sum(mask)
+    return float(math.fsum(losses[np.asarray(mask, dtype=bool)]) / np.sum(mask))
 
 
-def sequence_mean(losses, mask):
+def sequence_mean(losses: Found, mask: Floats) -> float:
     """Mean over sequences of per-sequence means (the released code); empty rows do not count."""
     means = [
         math.fsum(row[np.asarray(m, dtype=bool)]) / np.sum(m)
         for row, m in zip(losses, mask, strict=True)
         if np.any(m)
     ]
-    return sum(means) / len(means)
+    return float(sum(means) / len(means))
 
 
-def _z_scores(values, mask):
+def _z_scores(values: Floats, mask: Floats) -> list[float]:
     valid = np.asarray(values, dtype=np.float64)[np.asarray(mask, dtype=bool)]
     if not len(valid):
         return []
@@ -87,7 +101,7 @@ def _z_scores(values, mask):
     return [(v - mean) / (sigma + 1e-8) for v in valid]
 
 
-def _masked(mask, valid):
+def _masked(mask: Floats, valid: list[float]) -> Found:
     out = np.zeros(np.shape(mask), dtype=np.float64)
     out[np.asarray(mask, dtype=bool)] = valid
     return out

@@ -4,10 +4,13 @@ import collections
 import re
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.responses import Response
 
 
 class Endpoint:
@@ -16,9 +19,10 @@ class Endpoint:
     A step is a text to answer, a status, or ``garbage``. The last step stays.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan: Mapping[str, Sequence[str | int]]) -> None:
         self.plan = {question: list(steps) for question, steps in plan.items()}
-        self.requests, self.bodies = collections.Counter(), []
+        self.requests: collections.Counter[str] = collections.Counter()
+        self.bodies: list[dict[str, Any]] = []
         app = FastAPI()
         app.post("/v1/chat/completions")(self._complete)
         self._server = uvicorn.Server(
@@ -31,7 +35,7 @@ class Endpoint:
         [listening] = self._server.servers
         self.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
 
-    async def _complete(self, request: Request):
+    async def _complete(self, request: Request) -> Response:
         body = await request.json()
         self.bodies.append(body)
         text = body["messages"][0]["content"][-1]["text"]
@@ -48,6 +52,6 @@ class Endpoint:
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         return JSONResponse({"choices": choices, "usage": usage})
 
-    def stop(self):
+    def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()

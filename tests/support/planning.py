@@ -1,12 +1,13 @@
 """Configurations and plans of the published models on known hardware."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from r1reward.config.compose import compose_config
-from r1reward.plan import gpu, load_settings, plan_training
+from r1reward.plan import Plan, gpu, load_settings, plan_training
 
 SEVEN, THREE = (f"Qwen/Qwen2.5-VL-{size}-Instruct" for size in ("7B", "3B"))
 GPU8 = ("cluster=gpu8", "model=qwen2_5_vl_7b", "data=r1_reward_rl")
@@ -16,14 +17,14 @@ LOG_PROBS = f"{ROLLOUT}.log_prob_max_token_len_per_gpu"
 
 
 @cache
-def composed(*overrides):
+def composed(*overrides: str) -> DictConfig:
     cfg = compose_config(overrides)
     cfg.run.dir = "x"
     OmegaConf.resolve(cfg)
     return cfg
 
 
-def configured(*overrides, base=GPU8):
+def configured(*overrides: str, base: Sequence[str] = GPU8) -> DictConfig:
     """The base with keys changed, faster than composing it again."""
     cfg = composed(*base).copy()
     for override in overrides:
@@ -33,7 +34,7 @@ def configured(*overrides, base=GPU8):
 
 
 @cache
-def cold_start(gpus):
+def cold_start(gpus: int) -> DictConfig:
     given = ("model=qwen2_5_vl_7b", "cluster=gpu8", "data=reasoning")
     cfg = compose_config([*given, f"gpus={gpus}"], config_name="sft")
     cfg.run.dir = "x"
@@ -41,9 +42,9 @@ def cold_start(gpus):
     return cfg
 
 
-def plan(*overrides, hardware="h100"):
+def plan(*overrides: str, hardware: str = "h100") -> Plan:
     return plan_training(configured(*overrides), gpu(hardware), SETTINGS)
 
 
-def total(planned, phase):
+def total(planned: Plan, phase: str) -> float:
     return sum(planned.bytes[phase].values())

@@ -1,6 +1,9 @@
 """A trainer that asks, inside a real run, what the actor's passes depend on (see test_train.py)."""
 
 # verl imports external modules before its plug-ins: ours has to come first.
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import r1reward.plugin  # noqa: F401
 
 # isort: split
@@ -11,12 +14,14 @@ from verl.utils import tensordict_utils as tu
 
 from r1reward.plugin.trainer import R1Trainer
 
+Tensors = Sequence[torch.Tensor]
+
 
 @register_trainer("probe")
 class ProbeTrainer(R1Trainer):
     """Step 1: repeats the old-log-prob pass with other inputs. Step 2: updates on other images."""
 
-    def _compute_old_log_prob(self, batch, metrics):
+    def _compute_old_log_prob(self, batch: Any, metrics: dict[str, object]) -> Any:
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.global_steps == 1:
             seen = self._values(batch, "old_log_probs")
@@ -35,20 +40,20 @@ class ProbeTrainer(R1Trainer):
             )
         return batch
 
-    def _update_actor(self, batch, metrics):
+    def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
         if self.global_steps == 2:
             images = self._values(batch, "multi_modal_inputs")
             self._put(batch, multi_modal_inputs=black(images))
         return super()._update_actor(batch, metrics)
 
-    def _change(self, batch, before, **fields) -> float:
+    def _change(self, batch: Any, before: Tensors, **fields: Sequence[object]) -> float:
         """Largest change of a response token's log-prob when ``fields`` are replaced."""
         self._put(batch, **fields)
         batch = super()._compute_old_log_prob(batch, {})
         after = self._values(batch, "old_log_probs")
         return max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))
 
-    def _values(self, batch, name):
+    def _values(self, batch: Any, name: str) -> list[Any]:
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=batch.partition_id, select_fields=[name]
         )
@@ -57,7 +62,7 @@ class ProbeTrainer(R1Trainer):
             return list(values.unbind())
         return [getattr(value, "data", value) for value in list(values)]
 
-    def _put(self, batch, **fields) -> None:
+    def _put(self, batch: Any, **fields: Sequence[object]) -> None:
         if not fields:
             return
         rows = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
@@ -68,11 +73,11 @@ class ProbeTrainer(R1Trainer):
         )
 
 
-def black(images):
+def black(images: Sequence[Mapping[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
     """The same inputs with other pixels: all zero, which is a grey image once normalised."""
     return [{**item, "pixel_values": torch.zeros_like(item["pixel_values"])} for item in images]
 
 
-def flat(places):
+def flat(places: Tensors) -> list[torch.Tensor]:
     """Positions without M-RoPE: every axis counts tokens."""
     return [torch.arange(p.shape[-1], dtype=p.dtype).expand_as(p).contiguous() for p in places]

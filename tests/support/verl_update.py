@@ -7,12 +7,13 @@ overrides and, by row, what verl's trainer sends to the actor; ``OUT.pt`` gets m
 import os
 import socket
 import sys
+from typing import Any
 
 import r1reward.plugin  # noqa: F401 - before verl's workers: it names the platform
 
 # isort: split
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from tensordict import TensorDict
 from verl import DataProto
 from verl.trainer.ppo.ray_trainer import compute_advantage
@@ -22,7 +23,7 @@ from verl.workers.engine_workers import ActorRolloutRefWorker
 from r1reward.config.compose import compose_config
 
 
-def advantages_of(given, algorithm):
+def advantages_of(given: dict[str, Any], algorithm: DictConfig) -> torch.Tensor:
     """What verl's trainer makes of token rewards and response mask."""
     data = DataProto.from_dict(
         {"token_level_rewards": given["rewards"], "response_mask": given["mask"].long()},
@@ -34,7 +35,7 @@ def advantages_of(given, algorithm):
     ).batch["advantages"]  # fmt: skip
 
 
-def worker_of(config):
+def worker_of(config: DictConfig) -> ActorRolloutRefWorker:
     """verl's actor worker, alone in its process group."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -48,7 +49,7 @@ def worker_of(config):
     return worker
 
 
-def main(source, target):
+def main(source: str, target: str) -> None:
     given = torch.load(source, weights_only=False)
     torch.set_num_threads(1)
     config = compose_config(given["overrides"])

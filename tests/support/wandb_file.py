@@ -1,14 +1,16 @@
 """Reads what W&B keeps of an offline run: records in the log format of LevelDB, then protobuf."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from wandb.proto import wandb_internal_pb2 as pb
 
 _BLOCK, _FILE_HEADER, _HEADER = 32768, 7, 7  # bytes; header: checksum 4, length 2, kind 1
 
 
-def records(path: Path):
+def records(path: Path) -> Iterator[pb.Record]:
     """Yield the records of one ``run-<id>.wandb``."""
     content, place, whole = path.read_bytes(), _FILE_HEADER, b""
     assert content[:4] == b":W&B"
@@ -23,7 +25,7 @@ def records(path: Path):
         whole += content[place + _HEADER : place + _HEADER + length]
         place += _HEADER + length
         if kind in (1, 4):  # a record in one piece, or its last piece
-            record = pb.Preference()
+            record = pb.Record()
             record.ParseFromString(whole)
             yield record
             whole = b""
@@ -34,24 +36,24 @@ def offline_runs(folder: Path) -> list[Path]:
     return sorted(folder.glob("wandb/offline-run-*/*.wandb"))
 
 
-def the_run(found):
+def the_run(found: Iterable[pb.Record]) -> pb.RunRecord:
     """What W&B knows a run by."""
     (run,) = _runs(found)
     return run
 
 
-def written_runs(files):
+def written_runs(files: Iterable[Path]) -> list[pb.RunRecord]:
     """The runs of ``files``, oldest first, without those that a kill kept from the disk."""
     return [run for file in files for run in _runs(records(file))]
 
 
-def _runs(found):
+def _runs(found: Iterable[pb.Record]) -> list[pb.RunRecord]:
     return [record.run for record in found if record.WhichOneof("record_type") == "run"]
 
 
-def config(found):
+def config(found: Iterable[pb.Record]) -> dict[str, Any]:
     """The configuration that W&B has, the first and later updates together."""
-    values = {}
+    values: dict[str, Any] = {}
     for record in found:
         kind = record.WhichOneof("record_type")
         updates = {"run": record.run.config.update, "config": record.config.update}.get(kind, ())
@@ -60,7 +62,7 @@ def config(found):
     return values
 
 
-def history(found):
+def history(found: Iterable[pb.Record]) -> list[dict[str, Any]]:
     """The rows that were logged."""
     return [
         {i.key or ".".join(i.nested_key): json.loads(i.value_json) for i in record.history.item}
@@ -69,7 +71,7 @@ def history(found):
     ]
 
 
-def tables(file: Path, name: str):
+def tables(file: Path, name: str) -> dict[int, Any]:
     """The tables of one name in an offline run, by step."""
     return {
         row["_step"]: json.loads((file.parent / "files" / row[f"{name}.path"]).read_text())
@@ -78,7 +80,7 @@ def tables(file: Path, name: str):
     }
 
 
-def staged(found):
+def staged(found: Iterable[pb.Record]) -> list[dict[str, Path]]:
     """The files that tables consist of, as ``{name: where it waits}``, one mapping a table."""
     return [
         {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}

@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import threading
+from typing import Any, Self
 from urllib.parse import unquote
 
 
@@ -17,25 +18,29 @@ class WandbServer(http.server.ThreadingHTTPServer):
         keys: credentials that came with requests.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.runs, self.uploads, self.history, self.keys = [], {}, {}, set()
+        self.runs: list[dict[str, Any]] = []
+        self.uploads: dict[str, bytes] = {}
+        self.history: dict[str, list[dict[str, Any]]] = {}
+        self.keys: set[str | None] = set()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
 
-    def handle_error(self, *_):
+    def handle_error(self, *_: object) -> None:
         """A client that hangs up is no news."""
 
-    def answer(self, query: str, variables: dict):
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any] | None:
         """Return the data of one GraphQL operation."""
-        name = re.search(r"(?:query|mutation)\s+(\w+)", query)[1]
+        named = re.search(r"(?:query|mutation)\s+(\w+)", query)
+        name = named[1] if named else ""
         file = {"id": "file", "uploadUrl": f"{self.url}/upload/manifest", "uploadHeaders": []}
         if name == "UpsertBucket":
             self.runs.append(variables)
@@ -55,7 +60,7 @@ class WandbServer(http.server.ThreadingHTTPServer):
             return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
         return None
 
-    def _upload(self, name: str):
+    def _upload(self, name: str) -> dict[str, Any]:
         url = f"{self.url}/upload/{name}"
         more = {"artifact": {"id": "a"}, "storagePath": name, "uploadMultipartUrls": None}
         return {"name": name, "uploadUrl": url, "uploadHeaders": [], **more}
@@ -63,11 +68,12 @@ class WandbServer(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: WandbServer
 
-    def _do(self):
+    def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.keys.add(self.headers.get("Authorization"))
-        content = {}
+        content: dict[str, Any] = {}
         if self.path == "/graphql":
             asked = json.loads(body)
             found = self.server.answer(asked["query"], asked.get("variables") or {})
@@ -87,5 +93,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = _do
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
