@@ -8,6 +8,8 @@ import base64
 import io
 import json
 import os
+import random
+import string
 import struct
 import unicodedata
 import zlib
@@ -41,11 +43,12 @@ class Case:
 
 
 def record(number: int, **fields: object) -> dict[str, Any]:
-    """Return a good row with the image ``good.png``."""
+    """Return a good row with the image ``good.png``; rows of other numbers are not alike."""
     media = [{"kind": "image", "uri": "good.png"}]
-    responses = [f"The house has number {number}.", f"There is a tree, {number} years old."]
+    name = "".join(random.Random(number).choices(string.ascii_lowercase, k=30))
+    responses = [f"The house of {name} has number {number}.", f"There is a tree, for {name}."]
     return {
-        "question": f"What do you see behind door {number}?",
+        "question": f"What does {name} see behind door {number}?",
         "responses": responses,
         "label": 1 + number % 2,
         "media": media,

@@ -10,7 +10,7 @@ from support.validate import HEADS, found
 from r1reward.config.compose import REPO
 
 
-def test_good_rows(run, data, capsys):
+def test_good_rows(run, data):
     status, lines = run(data(record(1), record(2), record(3, media=[])))
     assert (status, lines) == (0, [])
 
@@ -30,11 +30,8 @@ def test_every_bad_row_is_listed_with_its_number(run, data):
 
 
 def test_the_first_of_equal_records_stays(run, data):
-    # records of other numbers are similar; whether by 80% would be chance, as the photo is
-    boats = record(2, question="How many boats are there?", responses=["Four.", "It is dry land."])
-    sky = record(3, question="What colour is the sky?", responses=["Grey, with rain.", "Pink!"])
-    first = data(record(1), boats, record(1), record(1), record(1, label=1))
-    second = data(sky, boats, name="more.jsonl")
+    first = data(record(1), record(2), record(1), record(1), record(1, label=1))
+    second = data(record(3), record(2), name="more.jsonl")
     _, lines = run(f"files=[{first},{second}]")
     assert [line for line in lines if "duplicate: the same" in line] == [
         f"bad {first}:3: duplicate: the same record as {first}:1; keep one of them",

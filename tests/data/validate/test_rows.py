@@ -15,8 +15,8 @@ from r1reward.data.validate.rows import Rules, answers, check_unit, control, lan
 from r1reward.data.validate.run import parts_of
 
 
-def test_control_tokens_are_those_of_the_tokenizer(processor):
-    tokens = set(processor.tokenizer.get_added_vocab())
+def test_control_tokens_are_those_of_the_tokenizer(tokenizer):
+    tokens = set(tokenizer.get_added_vocab())
     assert len(tokens) > 10
     for token in sorted(tokens):
         [(kind, detail)] = control(
