@@ -11,8 +11,9 @@ from typing import ClassVar
 from r1reward.core.fields import PreferenceError
 from r1reward.core.pair import Preference
 from r1reward.core.preferences import parse_preference
+from r1reward.core.rows import Row
 from r1reward.eval.benchmarks.media import MediaFolder, MediaReport, MissingMedia
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, read_rows
+from r1reward.eval.benchmarks.rows import BenchmarkError, read_rows
 from r1reward.judge.item import Item
 
 

@@ -9,8 +9,9 @@ released R1-Reward scorer groups alike.
 from typing import ClassVar
 
 from r1reward.core.pair import Media, Preference
+from r1reward.core.rows import Row
 from r1reward.eval.benchmarks.base import Benchmark, Place
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field
+from r1reward.eval.benchmarks.rows import BenchmarkError, field
 
 _CATEGORIES = ("mcq", "long", "short", "safety", "video")
 

@@ -11,8 +11,9 @@ import hashlib
 from typing import ClassVar
 
 from r1reward.core.pair import Position, Preference
+from r1reward.core.rows import Row
 from r1reward.eval.benchmarks.base import Benchmark, Place
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, images
+from r1reward.eval.benchmarks.rows import BenchmarkError, field, images
 
 _AREAS = {
     "open_generation/correctness_task": "correctness",

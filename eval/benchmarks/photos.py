@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from r1reward.core.pair import Preference
 from r1reward.core.preferences import parse_preference
+from r1reward.core.rows import Row
 from r1reward.eval.benchmarks.base import Benchmark, Place
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, read_rows
+from r1reward.eval.benchmarks.rows import BenchmarkError, field, read_rows
 
 
 class Photos(Benchmark):

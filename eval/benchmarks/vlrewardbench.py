@@ -11,8 +11,9 @@ import re
 from typing import ClassVar
 
 from r1reward.core.pair import Position, Preference
+from r1reward.core.rows import Row
 from r1reward.eval.benchmarks.base import Benchmark, Place
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, field, images
+from r1reward.eval.benchmarks.rows import BenchmarkError, field, images
 
 # Beginning of the id -> source, official group (cal.py since 2025-05-08), group of the released
 # R1-Reward get_acc.py, which compares "rlhf" and "rlaif" in lower case and so never finds them.

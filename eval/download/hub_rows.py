@@ -9,7 +9,8 @@ from PIL import Image
 from rich.console import Console
 
 from r1reward.core.media import ImageError, open_image
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, images, read_rows
+from r1reward.core.rows import Row
+from r1reward.eval.benchmarks.rows import BenchmarkError, images, read_rows
 from r1reward.eval.download.errors import FetchError
 from r1reward.eval.download.hub import Hub, HubFile, Snapshot
 from r1reward.eval.download.mmrb_sources import Source

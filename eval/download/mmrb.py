@@ -19,7 +19,8 @@ from huggingface_hub.file_download import http_get
 from rich.console import Console
 
 from r1reward.core.media import ImageError, open_image
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row, images, read_rows
+from r1reward.core.rows import Row
+from r1reward.eval.benchmarks.rows import BenchmarkError, images, read_rows
 from r1reward.eval.download.errors import FetchError, UnreachableError
 from r1reward.eval.download.files import Digest, alone, digest, inside
 from r1reward.eval.download.hub import HUGGING_FACE, Hub, Snapshot, brief

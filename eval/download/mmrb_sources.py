@@ -11,7 +11,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from r1reward.eval.benchmarks.rows import Row
+from r1reward.core.rows import Row
 from r1reward.eval.download.errors import FetchError
 
 OFFICIAL = "facebookresearch/multimodal_rewardbench"  # on GitHub

@@ -1,7 +1,6 @@
 """Fields of a row, and what to say about those that are not as they should be."""
 
 import re
-from typing import Any
 
 from r1reward.core.errors import UserError
 
@@ -14,7 +13,7 @@ class PreferenceError(UserError):
     """A row that is not a preference: ``<file>:<row>: what is wrong; what to do``."""
 
 
-def text_field(name: str, value: Any) -> str:
+def text_field(name: str, value: object) -> str:
     """Return a text that is not empty and that UTF-8 can hold.
 
     Raises:
@@ -36,7 +35,7 @@ def whole_text(name: str, value: str) -> str:
     return value
 
 
-def image_field(name: str, value: Any) -> str:
+def image_field(name: str, value: object) -> str:
     """Return the path or data URI of an image that is a path, a data URI or plain base64.
 
     Raises:
@@ -48,7 +47,7 @@ def image_field(name: str, value: Any) -> str:
     return uri
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

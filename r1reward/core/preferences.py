@@ -133,7 +133,7 @@ def _contents(row: Mapping[str, Any]) -> tuple[Content, Content, Content]:
     )
 
 
-def _content(name: str, value: Any) -> Content:
+def _content(name: str, value: object) -> Content:
     if not isinstance(value, list | tuple):
         return text_field(name, value)
     content = joined(_part(f"{name}[{number}]", part) for number, part in enumerate(value))
@@ -151,7 +151,7 @@ def _part(name: str, part: Any) -> Part:
     return whole_text(name, part["text"])
 
 
-def _media(items: Any) -> tuple[Media, ...]:
+def _media(items: object) -> tuple[Media, ...]:
     if not isinstance(items, list | tuple):
         raise PreferenceError(f"media={shown(items)}; give a list of objects with kind and uri")
     for item in items:

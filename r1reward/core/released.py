@@ -70,7 +70,7 @@ def _responses(prompt: str, question: str) -> tuple[str, str]:
     return text_field("[Response 1]", first), text_field("[Response 2]", second)
 
 
-def _label(answer: Any) -> Position:
+def _label(answer: object) -> Position:
     values = answer if isinstance(answer, list | tuple) else [answer]
     match = _LABEL.fullmatch(values[0]) if len(values) == 1 and isinstance(values[0], str) else None
     if match is None:

@@ -1,8 +1,9 @@
 """Rows of JSONL and parquet files, streamed, whole or in units that processes share out."""
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -90,14 +91,21 @@ def cut(file: Path, rows: int = UNIT_ROWS) -> list[Unit]:
     raise RowError(f"{file}: rows are read from .jsonl, .parquet and .json files")
 
 
-def read_unit(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:
+def read_unit(
+    unit: Unit, columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, Row | RowError]]:
     """Yield ``<file>:<row>`` and each row of the unit, or what is wrong with it.
+
+    Args:
+        unit: to read.
+        columns: what to read of a parquet file, where it has them; None: all.
 
     Raises:
         RowError: when the file cannot be read at all, or not any further.
     """
-    read = {".jsonl": _jsonl, ".json": _json_list}.get(unit.path.suffix, _parquet)
-    return read(unit)
+    if unit.path.suffix == ".jsonl":
+        return _jsonl(unit)
+    return _json_list(unit) if unit.path.suffix == ".json" else _parquet(unit, columns)
 
 
 def _jsonl(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:
@@ -120,7 +128,7 @@ def _jsonl(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:
                 yield where, RowError(f"{where}: not a JSON object ({error})")
 
 
-def _parquet(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:
+def _parquet(unit: Unit, columns: Sequence[str] | None) -> Iterator[tuple[str, Row | RowError]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -130,7 +138,9 @@ def _parquet(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:
         with pq.ParquetFile(unit.path, buffer_size=_BUFFER, pre_buffer=False) as file:
             stop = file.num_row_groups if unit.stop < 0 else unit.stop
             groups = list(range(unit.start, stop))
-            for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups):
+            there = set(file.schema_arrow.names)
+            wanted = None if columns is None else [name for name in columns if name in there]
+            for batch in file.iter_batches(_BATCH, groups, wanted):
                 for row in _batch_rows(batch):
                     number += 1
                     where = f"{unit.path}:{number}"
@@ -139,7 +149,14 @@ def _parquet(unit: Unit) -> Iterator[tuple[str, Row | RowError]]:
                     else:
                         yield where, row
     except (pa.ArrowException, OSError) as error:
-        raise RowError(f"{unit.path}: not a readable parquet file ({error})") from None
+        raise _refused(unit.path, error) from None
+
+
+def _refused(path: Path, error: Exception) -> RowError:
+    """Return why a parquet file cannot be read: Arrow's own errors have no number."""
+    if isinstance(error, OSError) and error.errno:
+        return RowError(f"{path}: cannot be read ({os.strerror(error.errno)})")
+    return RowError(f"{path}: not a readable parquet file ({error})")
 
 
 def _batch_rows(batch: Any) -> Iterator[Row | UnicodeDecodeError]:
@@ -252,7 +269,7 @@ def _parquet_units(path: Path, rows: int) -> Iterator[Unit]:
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        raise RowError(f"{path}: not a readable parquet file ({error})") from None
+        raise _refused(path, error) from None
     start, count, first = 0, 0, 1
     for group in range(metadata.num_row_groups):
         count += metadata.row_group(group).num_rows

@@ -16,9 +16,10 @@ from PIL import ImageDraw
 
 from r1reward.core.media import open_image
 from r1reward.core.pair import Media, Preference
+from r1reward.core.rows import Row
 from r1reward.eval.ask import Evaluation
 from r1reward.eval.benchmarks.base import Benchmark, Place
-from r1reward.eval.benchmarks.rows import BenchmarkError, Row
+from r1reward.eval.benchmarks.rows import BenchmarkError
 from r1reward.eval.score.scoring import summarise
 from r1reward.judge.base import Judge
 from r1reward.judge.build import build_judge
