@@ -1,12 +1,10 @@
 """How the configuration of a run came about: its defaults, its experiment, its command line."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -50,9 +48,8 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
     chosen = [item for item in overrides if (CONF / _key(item)).is_dir()]
     plain = [item for item in chosen if Path(_key(item)).name != "experiment"]
     try:
-        with _hydra_aside():
-            base = compose_config(chosen, config_name=name)
-            found.experiment = differences(base, compose_config(plain, config_name=name))
+        base = compose_config(chosen, config_name=name)
+        found.experiment = differences(base, compose_config(plain, config_name=name))
         base.run.update({key: config.run[key] for key in ("dir", "name", "tags")})
         OmegaConf.resolve(base)
         found.given = _masked(differences(config, base))
@@ -60,17 +57,6 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
         found.problem = str(error).splitlines()[0]
     found.text = OmegaConf.to_yaml(_hide(OmegaConf.to_container(config)))
     return found
-
-
-@contextmanager
-def _hydra_aside() -> Iterator[None]:
-    """Allow to compose inside of a command that Hydra runs; it initializes once at a time."""
-    running = GlobalHydra.instance()
-    kept, running.hydra = running.hydra, None
-    try:
-        yield
-    finally:
-        running.hydra = kept
 
 
 def _key(override: str) -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from r1reward.cli.command import run_command
@@ -97,7 +96,6 @@ def make(
 def study(cfg: DictConfig) -> None:
     """Make what is missing of the study."""
     given: Mapping[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    GlobalHydra.instance().clear()  # this command's tree is composed; the runs have their own
     out, console, runs = Path(cfg.out), console_on(sys.stdout), runs_of(given)
     for run in {run.overrides[:-1]: run for run in runs}.values():
         run.config()  # an override that is wrong is said now

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -141,7 +140,6 @@ def plan_of(
     Raises:
         ConfigError: for what cannot be planned, or not be compared.
     """
-    GlobalHydra.instance().clear()  # of this command, which has its configuration
     cfg = compose_config(overrides)
     cfg.run.dir = cfg.run.name = "bench"
     OmegaConf.resolve(cfg)
