@@ -101,7 +101,7 @@ def test_a_ranking_that_prefers_nobody_is_refused():
     row = {"id": "RLHF-V-1", "query": "?", "response": ["a", "b"], "image_path": "x.png"}
     for ranking in ([0, 0], [1, 1], [0], [0, 1, 2], [1, 2]):
         with pytest.raises(BenchmarkError, match="human_ranking"):
-            VLRewardBench("x").pair({**row, "human_ranking": ranking})
+            VLRewardBench("x").preference({**row, "human_ranking": ranking})
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_better_names_the_better_output_and_the_stored_order_stays(loaded):
     assert [item.label for item in items[:2]] == [1, 2]
     row = {**oracles.mmrb_rows()[0], "Better": "1"}
     with pytest.raises(BenchmarkError, match="Better='1'"):
-        MultimodalRewardBench("x").pair(row)
+        MultimodalRewardBench("x").preference(row)
 
 
 @pytest.mark.parametrize(
