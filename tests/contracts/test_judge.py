@@ -16,7 +16,7 @@ from r1reward.endpoint.fault import Fault
 from r1reward.judge.base import Answer, Judge
 from r1reward.judge.build import build_judge
 from r1reward.judge.item import Item
-from r1reward.judge.protocol import Call, Protocol
+from r1reward.judge.protocol import Protocol
 
 PHOTOS = REPO / "recipes" / "photos"
 NAMES = options("judge")
@@ -51,24 +51,24 @@ def build(server):
 
 
 def items(count):
+    """The first rows of the photo set, each in both orders."""
+    place = {"groups": {}, "subgroup": "", "cluster": ""}
     rows = list(read_preferences(PHOTOS / "test.jsonl"))[:count]
-    return [
-        Item.of(record, index=index, id=f"id{index}", groups={}, subgroup="", cluster="")
-        for index, record in enumerate(rows)
-    ]
+    found = [Item.of(one, index=n, id=f"id{n}", **place) for n, one in enumerate(rows)]
+    return [shown for one in found for shown in (one, one.swapped())]
 
 
-def answers(judge, calls, votes=(0,)):
-    """The replies to each call, by number of vote; all calls at once."""
+def answers(judge, pairs, votes=(0,)):
+    """The replies to each pair, by number of vote; all pairs at once."""
 
-    async def one(call):
-        found = [pair async for pair in judge.judge(call.item, votes)]
+    async def one(pair):
+        found = [reply async for reply in judge.judge(pair, votes)]
         assert sorted(vote for vote, _ in found) == sorted(votes), "each vote once, no other"
         return dict(found)
 
     async def session():
         try:
-            return await asyncio.gather(*map(one, calls))
+            return await asyncio.gather(*map(one, pairs))
         finally:
             await judge.close()
 
@@ -81,9 +81,8 @@ def test_every_judge_has_an_option():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_call_has_its_answer(name, build):
-    calls = [call for item in items(2) for call in GREEDY.calls(item)]
-    for reply in answers(build(name), calls):
+def test_every_pair_has_its_answer(name, build):
+    for reply in answers(build(name), items(2)):
         assert isinstance(reply[0], Answer)
         assert isinstance(parse_verdict(reply[0].text), Verdict)
 
@@ -91,15 +90,14 @@ def test_every_call_has_its_answer(name, build):
 @pytest.mark.parametrize("name", ALL)
 def test_the_votes_that_are_asked_for_are_answered(name, build):
     protocol = replace(GREEDY, votes=5, temperature=1.0, max_tokens=8)
-    [replies] = answers(build(name, protocol), [Call(items(1)[0], 5)], (1, 4))
+    [replies] = answers(build(name, protocol), items(1)[:1], (1, 4))
     assert all(isinstance(reply, Answer) for reply in replies.values())
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_media_that_are_not_there_raise_nothing(name, build):
-    [good, bad] = items(2)
-    calls = [Call(good, 1), Call(replace(bad, media=(Media("image", "nowhere.png"),)), 1)]
-    [whole, broken] = answers(build(name), calls)
+    good, bad = items(1)
+    [whole, broken] = answers(build(name), [good, bad.with_media([Media("image", "nowhere.png")])])
     assert isinstance(whole[0], Answer)
     assert isinstance(broken[0], Answer | Fault)  # a judge may look at no media
     assert isinstance(broken[0], Answer) or (broken[0].kind and broken[0].detail)
@@ -110,7 +108,7 @@ def test_the_same_judge_has_the_same_identity_and_digests(name, build):
     judge, again = build(name), build(name)
     assert judge.identity == again.identity != ""
     assert judge.window >= 1
-    shown = [call.item for item in items(8) for call in GREEDY.calls(item)]
+    shown = items(8)
     digests = [judge.digest(one) for one in shown]
     assert len(set(digests)) == len(shown), "orders and pairs differ"
     assert [again.digest(one) for one in shown] == digests
