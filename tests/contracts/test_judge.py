@@ -61,7 +61,7 @@ def answers(judge, calls, votes=(0,)):
     """The replies to each call, by number of vote; all calls at once."""
 
     async def one(call):
-        found = [pair async for pair in judge.judge(call, votes)]
+        found = [pair async for pair in judge.judge(call.item, votes)]
         assert sorted(vote for vote, _ in found) == sorted(votes), "each vote once, no other"
         return dict(found)
 
@@ -97,8 +97,8 @@ def test_the_votes_that_are_asked_for_are_answered(name, build):
 @pytest.mark.parametrize("name", ALL)
 def test_media_that_are_not_there_raise_nothing(name, build):
     [good, bad] = items(2)
-    record = replace(bad, media=(Media("image", "nowhere.png"),))
-    calls = [Call(good, 1), Call(replace(bad, record=record), 1)]
+    bad = bad.with_media([Media("image", "nowhere.png")])
+    calls = [Call(good, 1), Call(bad, 1)]
     [whole, broken] = answers(build(name), calls)
     assert isinstance(whole[0], Answer)
     assert isinstance(broken[0], Answer | Fault)  # a judge may look at no media

@@ -50,7 +50,7 @@ async def ask(judge, calls, votes=None):
 
     async def one(call):
         numbers = list(range(call.votes)) if votes is None else votes
-        found = [pair async for pair in judge.judge(call, numbers)]
+        found = [pair async for pair in judge.judge(call.item, numbers)]
         assert sorted(vote for vote, _ in found) == sorted(numbers), "each vote once, no other"
         return dict(found)
 
@@ -208,11 +208,11 @@ def test_batches_do_not_mix_and_do_not_change_greedy_answers(tiny) -> None:
 
 def test_an_image_that_does_not_open_spoils_no_other_answer(tiny) -> None:
     good, bad = items(2)
-    record = replace(bad, media=(Media("image", "manifest.jsonl"),))
-    replies = answers(tiny, [Call(good, 1), Call(replace(bad, record=record), 1)])
+    bad = bad.with_media([Media("image", "manifest.jsonl")])
+    replies = answers(tiny, [Call(good, 1), Call(bad, 1)])
     assert isinstance(replies[0][0], Answer)
     assert replies[1][0].kind == "media"
-    assert "id1" in replies[1][0].detail
+    assert "manifest.jsonl" in replies[1][0].detail
 
 
 def test_it_looks_at_the_pixels() -> None:
@@ -288,11 +288,10 @@ def test_the_request_is_the_prompt_the_photo_and_the_sampling(serve, monkeypatch
     [body] = server.requests
     [turn] = body["messages"]
     image, text = turn["content"]
-    record = item
-    assert text == {"type": "text", "text": render_prompt(record.question, record.responses)}
+    assert text == {"type": "text", "text": render_prompt(item.question, item.responses)}
     kind, _, content = image["image_url"]["url"].partition(";base64,")
     assert kind == "data:image/webp"
-    assert base64.b64decode(content) == (PHOTOS / record.media[0].uri).read_bytes()
+    assert base64.b64decode(content) == (PHOTOS / item.media[0].uri).read_bytes()
     sampling = {key: value for key, value in body.items() if key != "messages"}
     assert sampling == {
         **{"model": "m", "temperature": 0.5, "top_p": 0.9},
@@ -358,8 +357,8 @@ def test_nobody_there_is_a_fault(serve) -> None:
 def test_a_photo_that_is_not_there_is_never_sent(serve) -> None:
     server = serve()
     [item] = items(1)
-    record = replace(item, media=(Media("image", "nowhere.png"),))
-    [replies] = answers(remote(server), [Call(replace(item, record=record), 2)])
+    item = item.with_media([Media("image", "nowhere.png")])
+    [replies] = answers(remote(server), [Call(item, 2)])
     assert {reply.kind for reply in replies.values()} == {"media"}
     assert server.requests == []
 

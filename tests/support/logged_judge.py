@@ -26,18 +26,18 @@ class Logged(OracleJudge):
         self._log, self._most, self._broken = Path(log), most, broken
         self._answered = 0
 
-    async def judge(self, call, votes):
+    async def judge(self, item, votes):
         for vote in votes:
             await asyncio.sleep(0)  # the others of the window go on
             if self._answered == self._most:
                 await asyncio.Event().wait()  # for ever
             self._answered += 1
             with open(self._log, "a") as file:
-                file.write(f"{call.item.uid} {call.item.label} {vote}\n")
-            if call.item.index in self._broken:
-                yield vote, Fault("server", f"row {call.item.index} has bad luck")
+                file.write(f"{item.uid} {item.label} {vote}\n")
+            if item.index in self._broken:
+                yield vote, Fault("server", f"row {item.index} has bad luck")
                 continue
-            async for reply in super().judge(call, [vote]):
+            async for reply in super().judge(item, [vote]):
                 yield reply
 
 
