@@ -8,7 +8,7 @@ from qwen_vl_utils import process_vision_info
 from transformers import AutoProcessor
 
 from r1reward.config.compose import REPO
-from r1reward.core.pair import Media, Preference
+from r1reward.core.pair import Media, Pair
 from r1reward.core.preferences import read_preferences
 from r1reward.core.prompt import build_messages
 from r1reward.data.media_facts import examine
@@ -53,9 +53,9 @@ def test_the_tokens_of_any_images_and_texts_are_those_of_the_processor(processor
             if max(size) <= 200 * min(size):
                 Image.new("RGB", size).save(tmp_path / f"{number}-{place}.png")
                 media.append(Media("image", f"{number}-{place}.png"))
-        item = Preference(
-            rng.choice(texts), (rng.choice(texts), "B"), tuple(media), label=1, source="t"
-        )
+        within = number % 2 and media  # the images stand in the second response
+        responses = (rng.choice(texts), (*media, "B") if within else "B")
+        item = Pair(rng.choice(texts), responses, () if within else tuple(media))
         seen = [examine(medium, tmp_path) for medium in media]
         try:
             mine = length.count(item, seen)

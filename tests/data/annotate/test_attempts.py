@@ -36,11 +36,11 @@ class Scripted(Blind):
     def choose(self, item, vote):
         raise NotImplementedError
 
-    async def judge(self, call, votes):
+    async def judge(self, item, votes):
         [vote] = votes
-        step = call.item.question.split()[0][vote]
-        label = call.item.label
-        self.asked[call.item.question, vote] += 1
+        step = item.question.split()[0][vote]
+        label = item.label
+        self.asked[item.question, vote] += 1
         self.seeds.append(self.protocol.seed)
         await asyncio.sleep(0)
         texts = {"r": says(label), "w": says(3 - label), "u": PROSE, "h": says(label, "\ud800")}
