@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from r1reward.core.pair import Pair
-from r1reward.judge.base import Fault, Judge, Reply
+from r1reward.endpoint.fault import Fault
+from r1reward.judge.base import Judge, Reply
 from r1reward.judge.item import Item
 from r1reward.judge.oracle import OracleJudge
 from r1reward.judge.protocol import Protocol
