@@ -40,7 +40,7 @@ def config() -> DictConfig:
 class Ended(NamedTuple):
     """Exit status of a command, and what it printed on both outputs."""
 
-    status: int
+    status: str | int | None
     out: str
     err: str
 
@@ -54,9 +54,9 @@ def invoke(
     def run(main: Callable[[], None], *arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
         capfd.readouterr()
-        status = 0
         try:
             main()
+            status: str | int | None = 0
         except SystemExit as ended:
             status = int(ended.code or 0)
         return Ended(status, *capfd.readouterr())
