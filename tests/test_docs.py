@@ -114,6 +114,14 @@ def test_python_in_the_documents_parses_and_imports_what_is_there(document) -> N
                 assert {alias.name for alias in node.names} <= set(r1reward.__all__)
 
 
+def test_the_page_of_layers_shows_the_floors_that_are_tested() -> None:
+    [shown] = Document(REPO / "docs" / "design" / "layers.md").blocks("text")
+    tested = re.search(
+        r'^FLOORS = """$(.*?)^"""', (REPO / "tests/test_layout.py").read_text(), re.M | re.S
+    )
+    assert shown.split() == tested[1].split()
+
+
 def test_troubleshooting_is_in_step_with_the_hints() -> None:
     written = script("troubleshooting")
     assert written.PAGE.read_text(encoding="utf-8") == written.page(), "run `make docs`"

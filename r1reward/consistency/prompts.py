@@ -1,4 +1,4 @@
-"""What a check is asked, and how its answer is read: the presets ``strict`` and ``released``."""
+"""Prompts of a check and readers of its answers: the presets ``strict`` and ``released``."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Images and videos of a pair: where they are, whether they can be used, their pixels."""
+"""Images and videos of a pair: location, checks, pixels."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What is in images and videos: size, content hash, and what a processor makes of it."""
+"""Facts about images and videos: size, content hash, and size after the processor."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Whether an answer can still be hoped for, from all addresses of a model together."""
+"""Health of a model: whether any of its addresses can still be expected to answer."""
 
 import asyncio
 from collections.abc import Iterator

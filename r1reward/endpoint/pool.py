@@ -1,4 +1,4 @@
-"""Several addresses as one: who is asked next, who is set aside, and when it is asked again."""
+"""Pool of addresses: the next one to ask, with failing ones set aside and probed."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible endpoint, and what came of it."""
+"""Request to an OpenAI-compatible endpoint, and its outcome."""
 
 import asyncio
 import math

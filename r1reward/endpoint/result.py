@@ -1,4 +1,4 @@
-"""What became of a question to an endpoint."""
+"""Result of a question to an endpoint."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar

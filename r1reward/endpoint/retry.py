@@ -1,4 +1,4 @@
-"""One question, from the first request to an answer that can be used or to giving up."""
+"""Retries of one question, until a usable answer, a fault or the deadline."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""How many requests an endpoint bears: found out by asking for more, and halving."""
+"""Throttle of an endpoint: concurrency grows until a refusal, then halves."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What every judge takes and returns."""
+"""Interface of judges: answers, faults, and the base class."""
 
 import hashlib
 import json

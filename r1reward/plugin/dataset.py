@@ -1,4 +1,4 @@
-"""Feeds verl from preferences (``data.custom_cls``)."""
+"""Dataset of preferences for verl (``data.custom_cls``)."""
 
 from collections.abc import Sequence
 from functools import cached_property

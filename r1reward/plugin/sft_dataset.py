@@ -1,4 +1,4 @@
-"""Feeds verl's SFT trainer from annotated preferences (``data.custom_cls``)."""
+"""Dataset of annotated preferences for verl's SFT trainer (``data.custom_cls``)."""
 
 import json
 from collections.abc import Sequence

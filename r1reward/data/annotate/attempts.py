@@ -1,4 +1,4 @@
-"""Asks an expert about every pair until it is right: the number of attempts is the difficulty.
+"""Attempts of an expert at every pair; their number is the difficulty.
 
 Paper, section 4 ("progressive difficulty"): the whole response of the right attempt is cold-start
 data for SFT; RL trains on what took two attempts or more, or was never solved.

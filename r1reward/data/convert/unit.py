@@ -1,4 +1,4 @@
-"""Turns the rows of one unit of a public preference set into ours, and writes their shard."""
+"""Conversion of one unit: rows of a public preference set to preferences in one shard."""
 
 import hashlib
 import json

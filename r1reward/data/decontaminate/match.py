@@ -1,4 +1,4 @@
-"""Which items of benchmarks a pair repeats, by its images and by its prompt."""
+"""Match of a pair with benchmark items, by its images and by its prompt."""
 
 import hashlib
 import json

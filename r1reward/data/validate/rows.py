@@ -1,4 +1,4 @@
-"""Checks of the rows of a data set, one by one; those of all rows together are in run.py."""
+"""Checks of single rows of a data set; :mod:`.run` has the checks of all rows together."""
 
 import re
 from collections import Counter
