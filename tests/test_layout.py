@@ -227,5 +227,5 @@ def test_no_name_stands_for_any() -> None:
     for path, tree in modules().values():
         for node in tree.body:
             if isinstance(node, ast.Assign) and any(map(is_any, ast.walk(node.value))):
-                name = ast.unparse(node.targets[0])
-                pytest.fail(f"{path}:{node.lineno}: {name} hides Any behind a name; say the type.")
+                place = f"{path.relative_to(REPO)}:{node.lineno}"
+                pytest.fail(f"{place}: {ast.unparse(node.targets[0])} hides Any; say the type.")
