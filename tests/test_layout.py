@@ -210,12 +210,22 @@ def test_every_error_has_the_common_base() -> None:
         assert name.endswith("Error"), f"{name} is an exception; end its name in Error."
 
 
+def is_any(node: ast.AST) -> bool:
+    return (node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")) == "Any"
+
+
 def test_types_say_more_than_any() -> None:
     uses = lines = 0
     for path, tree in modules().values():
         lines += len(path.read_text(encoding="utf-8").splitlines())
-        for node in ast.walk(tree):
-            name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", None)
-            uses += name == "Any"
+        uses += sum(map(is_any, ast.walk(tree)))
     share = 1000 * uses / lines
     assert share <= MOST_ANY, f"{uses} uses of Any are {share:.1f} in 1,000 lines; name the types."
+
+
+def test_no_name_stands_for_any() -> None:
+    for path, tree in modules().values():
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and any(map(is_any, ast.walk(node.value))):
+                place = f"{path.relative_to(REPO)}:{node.lineno}"
+                pytest.fail(f"{place}: {ast.unparse(node.targets[0])} hides Any; say the type.")

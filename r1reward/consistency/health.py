@@ -4,15 +4,45 @@ Both read what the reward manager keeps of every sample (``reward_extra_info``).
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from r1reward.core.errors import R1RewardError
 
-Info = Mapping[str, Any]
+
+class Info(TypedDict):
+    """What the reward manager keeps of a sample for the check's metrics; numbers are floats.
+
+    Attributes:
+        checked: 1 when the check was to give its word, else 0.
+        acc: 1 when the answer is right.
+        consistency: what the word is worth; 1 for consistent.
+        arrived: seconds since 1970 when the response was complete.
+        consistency_wait: seconds from then to the agreement.
+        consistency_failure: 1 when the check gave no word.
+        consistency_failure_kind: why, in one word; empty when it gave one.
+        consistency_seconds: that asking took; 0 where nobody was asked.
+        consistency_retries: requests beyond the first.
+        consistency_cached: 1 when the answer was there already.
+        consistency_tokens: read and written.
+        consistency_cost: in dollars.
+    """
+
+    checked: float
+    acc: float
+    consistency: float
+    arrived: float
+    consistency_wait: float
+    consistency_failure: float
+    consistency_failure_kind: str
+    consistency_seconds: float
+    consistency_retries: float
+    consistency_cached: float
+    consistency_tokens: float
+    consistency_cost: float
 
 
 class ConsistencyError(R1RewardError):

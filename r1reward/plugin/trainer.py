@@ -13,7 +13,7 @@ from omegaconf import open_dict
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
 from r1reward import algorithms
-from r1reward.consistency.health import ConsistencyGuard, consistency_metrics
+from r1reward.consistency.health import ConsistencyGuard, Info, consistency_metrics
 from r1reward.core.fields import PreferenceError
 from r1reward.core.verdict import Verdict, parse_verdict
 from r1reward.plugin.registration import RegistrationError, registered_in_worker
@@ -176,7 +176,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         self.run_dir.write("train", step=global_steps, metrics=metrics)
         self._show_pairs(batch, infos)
 
-    def _infos(self, batch: Any) -> dict[str, Mapping[str, object]]:
+    def _infos(self, batch: Any) -> dict[str, Info]:
         """Return what the reward manager said of the real (non-padding) samples of ``batch``."""
         real = [
             key
@@ -189,7 +189,7 @@ class R1Trainer(PPOTrainerSync):  # type: ignore[misc]
         extras = [getattr(extra, "data", extra) for extra in list(fields["extra_fields"])]
         return {k: extra["reward_extra_info"] for k, extra in zip(real, extras, strict=True)}
 
-    def _show_pairs(self, batch: Any, infos: Mapping[str, Mapping[str, object]]) -> None:
+    def _show_pairs(self, batch: Any, infos: Mapping[str, Info]) -> None:
         """Send a sample of the checked pairs to the trackers; the rollouts hold them all."""
         checked = [key for key, info in infos.items() if info["checked"]]
         if not checked or not tracking.shows_tables(self.logger.logger):
@@ -239,7 +239,7 @@ def checked_pair(text: str, info: Mapping[str, object]) -> list[Any]:
     ]
 
 
-def mean_of_parts(infos: list[Mapping[str, object]]) -> dict[str, float]:
+def mean_of_parts(infos: Sequence[Mapping[str, object]]) -> dict[str, float]:
     """Return ``reward/<part>/mean`` over the samples, for every number but the check's."""
     names = sorted({name for info in infos for name, value in info.items() if _number(value)})
     return {

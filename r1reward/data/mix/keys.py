@@ -21,7 +21,10 @@ from r1reward.data.minhash import normalise
 from r1reward.data.shard_rows import read_row
 from r1reward.store.shards import files_in
 
-Array = NDArray[Any]
+Table = NDArray[np.void]  # of ROW or LINK
+Places = NDArray[np.int64]  # numbers of rows
+Mask = NDArray[np.bool_]
+Hashes = NDArray[np.uint64]
 # What the first pass keeps of every row, bad ones included. `uid` is that of the preference with
 # media named by content; `difficulty` is the attempt that was right, or one of those below.
 ROW = np.dtype(
@@ -67,8 +70,8 @@ class Keys:
         bad: rows that cannot be mixed: place among the rows, reason, detail.
     """
 
-    rows: Array
-    links: Array
+    rows: Table
+    links: Table
     sources: list[str]
     bad: list[tuple[int, str, str]]
 
@@ -164,7 +167,7 @@ class Counts(TypedDict):
     difficulty: dict[str, int]
 
 
-def counts(keys: Keys, part: Array) -> Counts:
+def counts(keys: Keys, part: Places) -> Counts:
     """Return how many rows a part has, by source, label and difficulty."""
     rows = keys.rows[part]
     sources = np.bincount(rows["source"], minlength=len(keys.sources)).tolist()

@@ -22,9 +22,11 @@ from r1reward.core.media import ImageError, locate
 from r1reward.core.rows import RowError, Unit, files_of, read_unit, units
 from r1reward.data.mix.keys import (
     REASONS,
-    Array,
     Fate,
+    Hashes,
     Keys,
+    Mask,
+    Places,
     counts,
     fates,
     gathered,
@@ -66,7 +68,7 @@ def _watched(
         yield next(results)
 
 
-def spool_unit(unit: Unit, root: Path, wanted: Array, turned: Array, path: Path) -> Array:
+def spool_unit(unit: Unit, root: Path, wanted: Places, turned: Mask, path: Path) -> Hashes:
     """Write some rows of a unit to ``path``; return where each begins.
 
     Args:
@@ -105,7 +107,7 @@ def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def write_rows(path: Path, spool: Path, places: Array, embed: bool) -> Shard:
+def write_rows(path: Path, spool: Path, places: Places, embed: bool) -> Shard:
     """Write a shard from spooled rows, in the order of ``places`` (unit and where it begins)."""
     rows = (_spooled(spool / str(unit), begin, embed) for unit, begin in places.tolist())
     return write_shard(path, rows)
@@ -129,7 +131,7 @@ def _again(path: str) -> bytes:
         raise MixError(f"{path}: it was there a moment ago ({error})") from None
 
 
-def shards_of(keys: Keys, part: Array, limit: int) -> list[Array]:
+def shards_of(keys: Keys, part: Places, limit: int) -> list[Places]:
     """Cut the rows of a part into shards of so many bytes."""
     sizes = keys.rows["bytes"][part].astype(np.int64) + 200  # and the rest of a row
     number = (np.cumsum(sizes) - sizes) // limit
@@ -149,7 +151,7 @@ class Mix:
     """
 
     keys: Keys
-    parts: dict[str, Array]
+    parts: dict[str, Places]
     shards: dict[str, list[Shard]]
     reused: int
     notes: list[str]
@@ -280,15 +282,15 @@ def _json(value: object) -> str:
 def _write(
     out: Path,
     keys: Keys,
-    turned: Array,
-    parts: Mapping[str, Array],
+    turned: Mask,
+    parts: Mapping[str, Places],
     tasks: Sequence[tuple[Unit, Path, bool]],
     settings: Settings,
     workers: int,
     tick: Tick,
 ) -> tuple[dict[str, list[Shard]], int]:
     """Write what is missing of the shards; return all of them, and how many were there."""
-    wanted: dict[Path, Array] = {}
+    wanted: dict[Path, Places] = {}
     for name, part in parts.items():
         for number, rows in enumerate(shards_of(keys, part, settings.shard_bytes)):
             wanted[out / name / f"part-{number:05d}.parquet"] = rows

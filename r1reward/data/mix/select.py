@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from r1reward.core.errors import UserError
-from r1reward.data.mix.keys import UNKNOWN, UNSOLVED, Array, Fate, Keys, fates
+from r1reward.data.mix.keys import UNKNOWN, UNSOLVED, Fate, Hashes, Keys, Mask, Places, Table, fates
 
 _LARGE = 0.2  # of the smallest part: a group that spoils its size
 _STOCK = (
@@ -91,7 +91,7 @@ class Settings:
     shard_bytes: int = 256 << 20
 
 
-def hashes(seed: int, purpose: str, values: Array) -> Array:
+def hashes(seed: int, purpose: str, values: Hashes) -> Hashes:
     """Return a hash of each value, 64 bits, unlike those of another purpose or seed."""
     begun = hashlib.blake2b(f"{seed}/{purpose}/".encode(), digest_size=8)
 
@@ -105,7 +105,7 @@ def hashes(seed: int, purpose: str, values: Array) -> Array:
     return np.frombuffer(digests, ">u8").astype("u8")
 
 
-def drop_duplicates(rows: Array) -> dict[int, int]:
+def drop_duplicates(rows: Table) -> dict[int, int]:
     """Give all but one of the rows with the same uid their fate; return that one for each.
 
     The one that stays is the annotated one, else the first.
@@ -120,7 +120,7 @@ def drop_duplicates(rows: Array) -> dict[int, int]:
     return dict(zip(order[~new].tolist(), stays[~new].tolist(), strict=True))
 
 
-def reorder(rows: Array, settings: Settings) -> Array:
+def reorder(rows: Table, settings: Settings) -> Mask:
     """Draw which rows have their responses change places, if any; return for each whether.
 
     What an annotator finds hard depends on its habits: one that likes the first response finds
@@ -130,7 +130,7 @@ def reorder(rows: Array, settings: Settings) -> Array:
     if not settings.select.reorder:
         return np.zeros(len(rows), bool)
     drawn = hashes(settings.seed, "order", rows["uid"]) % np.uint64(2) == 1
-    turned: Array = drawn & (rows["fate"] == Fate.KEPT)
+    turned: Mask = drawn & (rows["fate"] == Fate.KEPT)
     rows["label"][turned] = 3 - rows["label"][turned]
     rows["reasoning"][turned] = False
     return turned
@@ -155,7 +155,7 @@ def select(keys: Keys, settings: Settings) -> None:
         rows["fate"][(rows["fate"] == Fate.KEPT) & ~stays] = fate
 
 
-def draw(keys: Keys, inputs: Sequence[Input], owners: Array, settings: Settings) -> list[str]:
+def draw(keys: Keys, inputs: Sequence[Input], owners: Places, settings: Settings) -> list[str]:
     """Draw as much as the settings say; return where there was less.
 
     Args:
@@ -194,7 +194,7 @@ def draw(keys: Keys, inputs: Sequence[Input], owners: Array, settings: Settings)
     return notes
 
 
-def _pool(keys: Keys, stay: Array, names: str, key: str, notes: list[str]) -> Array:
+def _pool(keys: Keys, stay: Mask, names: str, key: str, notes: list[str]) -> Places:
     asked = names.split("+")
     there = [name for name in asked if name in keys.sources]
     if not there:
@@ -207,8 +207,8 @@ def _pool(keys: Keys, stay: Array, names: str, key: str, notes: list[str]) -> Ar
 
 
 def _weighted(
-    inputs: Sequence[Input], pools: Sequence[Array], total: int | None
-) -> dict[str, tuple[Array, int]]:
+    inputs: Sequence[Input], pools: Sequence[Places], total: int | None
+) -> dict[str, tuple[Places, int]]:
     weights = [item.weight or 0.0 for item in inputs]
     scale = min(len(pool) / weight for pool, weight in zip(pools, weights, strict=True))
     if scale == 0:
@@ -224,7 +224,7 @@ def _weighted(
     }
 
 
-def _lowest(score: Array, strata: Array, number: int) -> Array:
+def _lowest(score: Hashes, strata: Places, number: int) -> Places:
     """Return the places of the ``number`` lowest scores, each stratum in its proportion."""
     _, place, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     exact = sizes * (min(number, len(score)) / max(len(score), 1))
@@ -233,11 +233,11 @@ def _lowest(score: Array, strata: Array, number: int) -> Array:
     quota[np.argsort(quota - exact, kind="stable")[:left]] += 1
     order = np.lexsort((score, place))
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen: Array = order[rank < quota[place[order]]]
+    chosen: Places = order[rank < quota[place[order]]]
     return chosen
 
 
-def groups(keys: Keys, stock: int | None) -> Array:
+def groups(keys: Keys, stock: int | None) -> Hashes:
     """Return the group of each row: rows with a key in common, and whoever is tied to them.
 
     A group's number is its lowest key, of media where it has any: it seldom changes as it grows.
@@ -264,7 +264,7 @@ def groups(keys: Keys, stock: int | None) -> Array:
     return np.where(shown, names[1][root], names[0][root])
 
 
-def _stock(keys: Keys, most: int) -> Array:
+def _stock(keys: Keys, most: int) -> Mask:
     """Say which links are questions about more different media than ``most``."""
     links = keys.links
     question = np.zeros(len(keys.rows), "u8")
@@ -273,11 +273,11 @@ def _stock(keys: Keys, most: int) -> Array:
     pairs = np.unique(np.stack([question[shown["row"]], shown["key"]]), axis=1)
     asked, counts = np.unique(pairs[0], return_counts=True)
     with_media = np.isin(np.arange(len(keys.rows)), shown["row"])[links["row"]]
-    stock: Array = ~links["media"] & with_media & np.isin(links["key"], asked[counts > most])
+    stock: Mask = ~links["media"] & with_media & np.isin(links["key"], asked[counts > most])
     return stock
 
 
-def split(keys: Keys, settings: Settings, notes: list[str]) -> dict[str, Array]:
+def split(keys: Keys, settings: Settings, notes: list[str]) -> dict[str, Places]:
     """Return the rows of each part, in their order; add to the notes where groups are in the way.
 
     Raises:

@@ -16,7 +16,9 @@ from r1reward.data.validate.rows import UNDETERMINED
 from r1reward.pages.html import PALETTE, drawing, render, svg
 from r1reward.store.shards import read_manifest
 
-Array = NDArray[Any]
+Table = NDArray[np.void]  # rows or sizes of a survey
+Numbers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 _CERTAIN = 0.999  # of an imbalance that is worth a warning: there may be many sources
 _TAGS = {"": "all", "longer": "longer is better", "shorter": "shorter is better"}
 
@@ -65,7 +67,7 @@ def page(found: Survey, path: Path, settings: Mapping[str, object], command: str
     )
 
 
-def _groups(found: Survey) -> list[tuple[str, Array]]:
+def _groups(found: Survey) -> list[tuple[str, Table]]:
     """Return all rows, where there is more than one source, and those of each, most first."""
     parts = [
         (name, found.rows[found.rows["source"] == code]) for code, name in enumerate(found.sources)
@@ -74,7 +76,7 @@ def _groups(found: Survey) -> list[tuple[str, Array]]:
     return [("all", found.rows), *parts] if len(parts) != 1 else parts
 
 
-def _counts(groups: list[tuple[str, Array]], total: int) -> list[dict[str, object]]:
+def _counts(groups: list[tuple[str, Table]], total: int) -> list[dict[str, object]]:
     """Return the table of sources."""
     return [
         {
@@ -89,11 +91,11 @@ def _counts(groups: list[tuple[str, Array]], total: int) -> list[dict[str, objec
     ]
 
 
-def _median(values: Array) -> str:
+def _median(values: Numbers) -> str:
     return f"{np.median(values):,.0f}" if len(values) else "–"
 
 
-def _share(name: str, hits: Array) -> dict[str, object]:
+def _share(name: str, hits: Mask) -> dict[str, object]:
     """Return a share with its 95% interval (Wilson's), in percent."""
     if not len(hits):
         return {"name": name, "n": 0, "text": "–", "interval": ""}
@@ -104,7 +106,7 @@ def _share(name: str, hits: Array) -> dict[str, object]:
     return {"name": name, "n": len(hits), "text": f"{value:.1f}%", "interval": interval, **ends}
 
 
-def _ratio(name: str, part: Array) -> dict[str, object]:
+def _ratio(name: str, part: Table) -> dict[str, object]:
     """Return the spread of the better answer's length, in lengths of the worse one.
 
     Places are those of a scale from an eighth to eight times, in percent.
@@ -131,7 +133,7 @@ def _bars(counts: Mapping[Any, int], name: Callable[[Any], str]) -> list[dict[st
     ]
 
 
-def _per_record(media: Array) -> dict[str, int]:
+def _per_record(media: Numbers) -> dict[str, int]:
     """Return how many records have how many images and videos."""
     numbers = np.bincount(np.minimum(media, 5), minlength=6).tolist()
     names = ("none", "1", "2", "3", "4", "5 or more")
@@ -142,7 +144,7 @@ def _language_name(code: str) -> str:
     return "not clear" if code == UNDETERMINED else code
 
 
-def _difficulties(groups: list[tuple[str, Array]]) -> dict[str, object]:
+def _difficulties(groups: list[tuple[str, Table]]) -> dict[str, object]:
     """Return how many attempts the records of each group took, as parts of a bar."""
     values = np.unique(groups[0][1]["difficulty"]).tolist()
     values.sort(key=lambda value: (value == UNKNOWN, value == UNSOLVED, value))
@@ -208,7 +210,7 @@ def _warnings(found: Survey) -> Iterator[str]:
         )
 
 
-def _lengths(rows: Array) -> Markup:
+def _lengths(rows: Table) -> Markup:
     """Draw how long questions and answers are."""
     edges = 2.0 ** np.arange(0, 21, 0.25)
     with drawing(4.7, 2.9) as figure:
@@ -233,7 +235,7 @@ def _lengths(rows: Array) -> Markup:
         return svg(figure, f"lengths in characters; medians: {said}")
 
 
-def _sizes(sizes: Array) -> Markup:
+def _sizes(sizes: Table) -> Markup:
     """Draw how large the images are: a dot for those of about one size."""
     from matplotlib.ticker import LogLocator, NullLocator
 

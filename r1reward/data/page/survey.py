@@ -31,7 +31,7 @@ from r1reward.data.workers import in_order
 from r1reward.pages.thumbnails import Pictures
 from r1reward.store.shards import files_in
 
-Array = NDArray[Any]
+Table = NDArray[np.void]  # of ROW or SIZE
 Tick = Callable[[str], None]  # is told what is being done
 # Lengths are in characters; `better` and `worse` are those of the answers.
 ROW = np.dtype(
@@ -82,8 +82,8 @@ class Survey:
         faults: what is wrong -> how many, and the first of them.
     """
 
-    rows: Array = field(default_factory=lambda: np.empty(0, ROW))
-    sizes: Array = field(default_factory=lambda: np.empty(0, SIZE))
+    rows: Table = field(default_factory=lambda: np.empty(0, ROW))
+    sizes: Table = field(default_factory=lambda: np.empty(0, SIZE))
     sources: list[str] = field(default_factory=list)
     languages: Counter[str] = field(default_factory=Counter)
     cards: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
