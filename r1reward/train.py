@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from r1reward.cli.command import run_command
+from r1reward.config.declared import check_declared
 
 _TAGS = ("experiment", "model", "data", "cluster")  # groups whose choices are a run's tags
 
@@ -19,9 +20,13 @@ def finalize(cfg: DictConfig) -> None:
 
     Args:
         cfg: the configuration of train.yaml or sft.yaml, changed in place.
+
+    Raises:
+        ConfigError: for a key of the experiment that nothing declares.
     """
     hydra_config: Any = HydraConfig.get()
     choices = hydra_config.runtime.choices
+    check_declared(cfg, hydra_config.job.config_name, choices, hydra_config.overrides.task)
     with open_dict(cfg):
         cfg.run.dir = str(Path(hydra_config.runtime.output_dir).resolve())
         cfg.run.name = str(choices["experiment"])

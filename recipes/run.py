@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -147,7 +146,6 @@ def _plan(cfg: DictConfig, stage: Stage) -> Plan | None:
     kind, *settings = stage.plan
     if kind not in _PLANS:
         raise ConfigError(f"stages.{stage.name}.plan: {kind} is none of {', '.join(_PLANS)}")
-    GlobalHydra.instance().clear()  # of this command, which has its configuration
     given = list(cfg.plan)
     if kind == "sft":  # its tree is another one; what lies in other stages' folders is no matter
         given = [text for text in stage.run[1:] if "$" not in text]

@@ -5,14 +5,15 @@ replaced, so that the files are the same everywhere.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from r1reward.config.compose import CONF, REPO, compose_config, register_resolvers
+from r1reward.cli.command import user_errors
+from r1reward.config.compose import REPO, checkout, compose_config
 from r1reward.store.files import write_text
 
-FOLDER = REPO / "tests" / "golden"
+FOLDER = Path("tests", "golden")  # in the checkout
 _SEVEN = ("cluster=gpu8", "model=qwen2_5_vl_7b")
 # Name of a file -> configuration and overrides.
 GOLDEN: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -26,12 +27,8 @@ GOLDEN: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def expanded(name: str) -> str:
     """Return the resolved configuration of one of ``GOLDEN``, as YAML."""
     primary, overrides = GOLDEN[name]
-    if primary == "eval":
-        register_resolvers()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config: DictConfig = compose(primary, overrides=list(overrides))
-    else:
-        config = compose_config(overrides, config_name=primary)
+    config = compose_config(overrides, config_name=primary)
+    if primary != "eval":  # the launcher fills them in
         config.run.dir, config.run.name = "runs/<experiment>/<time>", "<experiment>"
     OmegaConf.resolve(config)
     text = OmegaConf.to_yaml(config, sort_keys=True)
@@ -41,11 +38,17 @@ def expanded(name: str) -> str:
 
 
 def main() -> None:
-    """Write every file."""
+    """Write every file.
+
+    Raises:
+        SystemExit: with status 2 outside a checkout.
+    """
+    with user_errors():
+        root = checkout()
     for name in GOLDEN:
-        path = FOLDER / f"{name}.yaml"
+        path = root / FOLDER / f"{name}.yaml"
         write_text(path, expanded(name))
-        print(path.relative_to(REPO))
+        print(path.relative_to(root))
 
 
 if __name__ == "__main__":

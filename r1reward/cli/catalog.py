@@ -34,7 +34,7 @@ _GROUPS = {
     "train": ("train", "sft", "sweep", "show", "plan", "doctor"),
     "evaluate": ("eval", "compare", "fetch", "consistency-check"),
     "data": ("validate", "convert", "annotate", "decontaminate", "mix", "data-page"),
-    "runs": ("report", "export", "sweep-summary", "wandb-sync", "gallery"),
+    "runs": ("report", "export", "sweep-summary", "wandb-sync", "gallery", "golden"),
     "recipes": ("recipe", "recipe-report", "ablation", "ablation-page"),
     "models": ("random-model", "smol-model", "photos-reasoning"),
 }

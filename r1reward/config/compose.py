@@ -2,12 +2,14 @@
 
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from r1reward.config.cluster import resolve_cluster
@@ -52,20 +54,34 @@ def groups(config_name: str = "train") -> dict[str, list[str]]:
 
 
 def compose_config(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
-    """Return the composed configuration of a run, as ``r1reward.train`` (or ``.sft``) would see it.
+    """Return ``conf/<config_name>.yaml`` with overrides, as its command would see it.
 
     Raises:
         hydra.errors.HydraException: for an unknown group, option or key.
     """
     register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(config_name, overrides=resolve_cluster(overrides))
+    if "cluster" in groups(config_name):
+        overrides = resolve_cluster(overrides)
+    with _composing(CONF):
+        return compose(config_name, overrides=list(overrides))
 
 
 def verl_defaults(config_name: str = "ppo_trainer") -> DictConfig:
     """Return one of verl's own trees, before any of our groups."""
-    with initialize_config_dir(f"{_verl_dir()}/trainer/config", version_base="1.3"):
+    with _composing(Path(_verl_dir(), "trainer", "config")):
         return compose(config_name)
+
+
+@contextmanager
+def _composing(folder: Path) -> Iterator[None]:
+    """Compose from ``folder``, also within a command that Hydra runs: it initializes only once."""
+    running = GlobalHydra.instance()
+    kept, running.hydra = running.hydra, None
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = kept
 
 
 def register_resolvers() -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from r1reward.config.compose import CONF
+from r1reward.config.compose import CONF, compose_config
 
 
 def load_settings(overrides: Sequence[str] = ()) -> DictConfig:
@@ -15,8 +14,7 @@ def load_settings(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         hydra.errors.HydraException: for an unknown key.
     """
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        settings = compose("plan", overrides=list(overrides))
+    settings = compose_config(overrides, config_name="plan")
     OmegaConf.resolve(settings)
     return settings
 

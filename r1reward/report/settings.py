@@ -1,11 +1,9 @@
 """Origin of a run's settings: defaults, experiment, command line."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -49,9 +47,8 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
     chosen = [item for item in overrides if (CONF / _key(item)).is_dir()]
     plain = [item for item in chosen if Path(_key(item)).name != "experiment"]
     try:
-        with _hydra_aside():
-            base = compose_config(chosen, config_name=name)
-            found.experiment = differences(base, compose_config(plain, config_name=name))
+        base = compose_config(chosen, config_name=name)
+        found.experiment = differences(base, compose_config(plain, config_name=name))
         base.run.update({key: config.run[key] for key in ("dir", "name", "tags")})
         OmegaConf.resolve(base)
         found.given = _masked(differences(config, base))
@@ -59,17 +56,6 @@ def settings(config: DictConfig, command: Sequence[str]) -> Settings:
         found.problem = str(error).splitlines()[0]
     found.text = OmegaConf.to_yaml(_hide(OmegaConf.to_container(config)))
     return found
-
-
-@contextmanager
-def _hydra_aside() -> Iterator[None]:
-    """Allow to compose inside of a command that Hydra runs; it initializes once at a time."""
-    running = GlobalHydra.instance()
-    kept, running.hydra = running.hydra, None
-    try:
-        yield
-    finally:
-        running.hydra = kept
 
 
 def _key(override: str) -> str:

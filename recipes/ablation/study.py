@@ -15,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from r1reward.cli.command import run_command
@@ -98,7 +97,6 @@ def make(
 def study(cfg: DictConfig) -> None:
     """Make what is missing of the study."""
     given = plain(cfg)
-    GlobalHydra.instance().clear()  # this command's tree is composed; the runs have their own
     out, console, runs = Path(cfg.out), console_on(sys.stdout), runs_of(given)
     for run in {run.overrides[:-1]: run for run in runs}.values():
         run.config()  # an override that is wrong is said now

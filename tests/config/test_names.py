@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import pytest
 from support.conf import FILES, name_of
 
+from r1reward.cli.catalog import find
 from r1reward.config.compose import REPO
 
 TEXTS = {name_of(path): path.read_text(encoding="utf-8") for path in FILES} | {
@@ -59,17 +60,7 @@ def test_files_are_there(name) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_commands_are_there(name) -> None:
     for command in set(COMMAND.findall(TEXTS[name])):
-        assert any(map(exists, modules_of(command))), command
-
-
-def modules_of(command: str) -> list[str]:
-    """Return the modules that a command may be in."""
-    word = command.replace("-", "_")
-    return [
-        *(f"r1reward.{word}", f"r1reward.tools.{word}"),
-        *(f"r1reward.{room}.run" for room in (word, f"{word}s")),
-        f"r1reward.tools.bench.{word.removeprefix('bench_')}",
-    ]
+        assert find(command), command
 
 
 def test_a_name_that_is_not_there_is_found() -> None:

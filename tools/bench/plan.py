@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -140,7 +139,6 @@ def plan_of(
     Raises:
         ConfigError: for what cannot be planned, or not be compared.
     """
-    GlobalHydra.instance().clear()  # of this command, which has its configuration
     cfg = compose_config(overrides)
     cfg.run.dir = cfg.run.name = "bench"
     OmegaConf.resolve(cfg)
