@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ def browser():
 
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Callable[..., ChatServer]]:
     """Start chat servers (tests/support/chat_server.py) that end with the test."""
     with ExitStack() as stack:
         yield lambda *mode, **given: stack.enter_context(ChatServer(*mode, **given))

@@ -16,6 +16,7 @@ import re
 import socket
 import threading
 import time
+from typing import Any, Self
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -40,7 +41,7 @@ MODES = {
     "raw": "`text` as it is, with `status` (401)",
     "redirect": "`status` (401) and `location`",
 }
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "seconds": None,
     "retry_after": 0.2,
     "capacity": 4,
@@ -66,35 +67,38 @@ class ChatServer:
         models_status: of the list of models.
     """
 
-    def __init__(self, mode="right", times=None, **settings):
+    def __init__(self, mode: str = "right", times: int | None = None, **settings: Any) -> None:
         self.port = 0
         self.reset()
         self.set(mode, times, **settings)
 
-    def set(self, mode, times=None, **settings):
+    def set(self, mode: str, times: int | None = None, **settings: Any) -> None:
         """Change the mode, for so many requests; None is for good."""
         assert mode in MODES, mode
         assert set(settings) <= set(SETTINGS), settings
         self.settings = SETTINGS | settings
         self.left, self.mode = times, mode
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget what was asked so far."""
-        self.bodies, self.headers, self.times, self.peers = [], [], [], set()
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.times: list[float] = []
+        self.peers: set[Any] = set()
         self.probes = 0
         self.running = self.most = 0
         self.models_status = 200
         self._draw = random.Random(0)
 
     @property
-    def count(self):
+    def count(self) -> int:
         return len(self.bodies)
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def start(self):
+    def start(self) -> Self:
         """Serve, at the same address as before if there was one."""
         # The protocol said out loud: asyncio turns Nagle's delay off for such sockets alone.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -110,11 +114,11 @@ class ChatServer:
             time.sleep(0.01)
         return self
 
-    def die(self):
+    def die(self) -> None:
         """Break all connections and be gone; nothing that was asked is answered."""
         server = self._server
 
-        def abort():
+        def abort() -> None:
             for listening in server.servers:
                 listening.close()
             for connection in list(server.server_state.connections):
@@ -126,17 +130,17 @@ class ChatServer:
 
     stop = die
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.die()
 
-    async def _serve(self, listening):
+    async def _serve(self, listening: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         await self._server.serve([listening])
 
-    def _app(self):
+    def _app(self) -> FastAPI:
         app = FastAPI()
         app.get("/v1/models")(self._models)
         app.post("/v1/chat/completions")(self._complete)
@@ -161,7 +165,7 @@ class ChatServer:
         finally:
             self.running -= 1
 
-    def _next_mode(self):
+    def _next_mode(self) -> str:
         if self.left is None:
             return self.mode
         if self.left == 0:
@@ -169,7 +173,7 @@ class ChatServer:
         self.left -= 1
         return self.mode
 
-    async def _answer(self, mode, request, body):
+    async def _answer(self, mode: str, request: Request, body: dict[str, Any]) -> Response:
         given = self.settings
         if mode == "hang":
             await asyncio.sleep(3600)
@@ -207,7 +211,7 @@ class ChatServer:
         return Response(content, media_type="application/json", headers=headers)
 
 
-def judged(body):
+def judged(body: dict[str, Any]) -> str:
     """The right answer to a check's prompt, read from its description and not with our code.
 
     To any other prompt, such as one that shows two responses: response 2.
@@ -223,17 +227,17 @@ def judged(body):
     if not heading:
         return ANSWER
     shown = before.partition("######### Model's Response #########")[2]
-    answer = re.search(r"response ([12]) is better", after)[1]
+    [answer] = re.findall(r"response ([12]) is better", after)
     return "1" if conclusion(shown) == answer else "0"
 
 
-def conclusion(text):
+def conclusion(text: str) -> str:
     """The response of the last 'Response N is better', or none."""
     found = re.findall(r"Response ([12]) is better", text)
     return found[-1] if found else "none"
 
 
-def _completion(text):
+def _completion(text: str) -> str:
     message = {"role": "assistant", "content": text}
     return json.dumps(
         {
@@ -247,6 +251,6 @@ def _completion(text):
     )
 
 
-def _error(status, message, headers=None):
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     content = json.dumps({"error": {"message": message}})
     return Response(content, status, media_type="application/json", headers=headers)
