@@ -150,19 +150,12 @@ def agreement(first: Sequence[bool | None], second: Sequence[bool | None]) -> Ag
     return {"n": len(both), "agree": agree, "kappa": kappa}
 
 
-def calls(agreements: Sequence[Agreement], prices: tuple[float, float]) -> Calls | None:
-    """Return what asking took, None when nobody was asked.
-
-    Args:
-        agreements: of all cases.
-        prices: dollars for a million tokens read, and written.
-    """
+def calls(agreements: Sequence[Agreement]) -> Calls | None:
+    """Return what asking took for the agreements of all cases, None when nobody was asked."""
     made = [agreement.call for agreement in agreements if agreement.call is not None]
     if not made:
         return None
     asked = [call.seconds for call in made if not call.cached and call.seconds > 0]
-    read = sum(call.prompt_tokens for call in made)
-    written = sum(call.completion_tokens for call in made)
     p50, p95 = np.percentile(asked, [50, 95]).tolist() if asked else (None, None)
     return {
         "asked": len(asked),
@@ -170,15 +163,13 @@ def calls(agreements: Sequence[Agreement], prices: tuple[float, float]) -> Calls
         "retries": sum(call.retries for call in made),
         "p50_s": p50,
         "p95_s": p95,
-        "prompt_tokens": read,
-        "completion_tokens": written,
-        "cost": (read * prices[0] + written * prices[1]) / 1e6,
+        "prompt_tokens": sum(call.prompt_tokens for call in made),
+        "completion_tokens": sum(call.completion_tokens for call in made),
+        "cost": sum(call.cost for call in made),
     }
 
 
-def report(
-    labelled: Sequence[Labelled], agreements: Sequence[Agreement], prices: tuple[float, float]
-) -> Report:
+def report(labelled: Sequence[Labelled], agreements: Sequence[Agreement]) -> Report:
     """Return all figures of a check, as check.json holds them."""
     correct = right(labelled, agreements)
     kinds = list(dict.fromkeys(one.kind for one in labelled))
@@ -200,7 +191,7 @@ def report(
         },
         "rule_judge": agreement(words, [agreement.consistent for agreement in rule]),
         "failures": dict(Counter(j.failure for j in agreements if j.failure is not None)),
-        "calls": calls(agreements, prices),
+        "calls": calls(agreements),
     }
 
 
@@ -304,7 +295,7 @@ def check(cfg: DictConfig) -> None:
     labelled = read_cases(cfg.cases)
     check = instantiate(cfg.consistency)
     agreements = asyncio.run(consistency_all(check, labelled, console))
-    found = report(labelled, agreements, (cfg.input_price, cfg.output_price))
+    found = report(labelled, agreements)
     name = f"{type(check).__name__} {cfg.consistency.get('model', '')}".strip()
     show(console, found, name)
     if found["right"] < found["n"]:

@@ -102,18 +102,17 @@ def test_agreement_by_hand() -> None:
 
 def test_calls_by_hand() -> None:
     asked = [
-        Agreement(True, call=CheckCall(0.1 * n, 1, prompt_tokens=100, completion_tokens=10))
-        for n in range(1, 12)
+        Agreement(True, call=CheckCall(0.1 * n, 1, False, 100, 10, cost=0.25)) for n in range(1, 12)
     ]
     others = [Agreement(True, call=CheckCall(0.0, cached=True)), Agreement(None, "down")]
-    found = calls([*asked, *others], (2.0, 10.0))
+    found = calls([*asked, *others])
     assert found["asked"] == found["retries"] == 11
     assert found["cached"] == 1
     assert found["p50_s"] == pytest.approx(0.6)
     assert found["p95_s"] == pytest.approx(1.05)
     assert (found["prompt_tokens"], found["completion_tokens"]) == (1100, 110)
-    assert found["cost"] == pytest.approx(1100 * 2e-6 + 110 * 10e-6)
-    assert calls([Agreement(True)], (0, 0)) is None
+    assert found["cost"] == pytest.approx(11 * 0.25)
+    assert calls([Agreement(True)]) is None
 
 
 def test_a_report_by_hand() -> None:
@@ -132,7 +131,7 @@ def test_a_report_by_hand() -> None:
         Agreement(False),
         Agreement(None, "timeout"),
     ]
-    found = report(labelled, words, (0, 0))
+    found = report(labelled, words)
     assert (found["n"], found["right"], found["accuracy"]) == (5, 2, 0.4)
     # Wilson: 2 of 5 (a published table gives 11.8% to 76.9%)
     assert found["interval"] == [pytest.approx(0.118, abs=5e-4), pytest.approx(0.769, abs=5e-4)]
@@ -168,7 +167,8 @@ def test_the_rule_judge_needs_no_network(tmp_path) -> None:
 def test_a_remote_judge_and_what_it_cost(tmp_path) -> None:
     with ChatServer("say", text='{"conclusion": "none"}') as server:
         url = f"consistency.base_url={server.url}"
-        done = run(tmp_path, "consistency=openai", url, "input_price=1000", "output_price=1000")
+        prices = ("consistency.input_price=1000", "consistency.output_price=1000")
+        done = run(tmp_path, "consistency=openai", url, *prices)
         cases = read_cases(CASES)
         assert server.count == len(cases)
     figures = written(tmp_path)["figures"]
