@@ -39,8 +39,11 @@ def joined(parts: Iterable[Part]) -> Content:
             found[-1] = last + part
         elif part != "":
             found.append(part)
-    if all(isinstance(part, str) for part in found):
-        return "".join(map(str, found))
+    match found:
+        case []:
+            return ""
+        case [str(text)]:
+            return text
     return tuple(found)
 
 
