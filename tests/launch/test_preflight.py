@@ -187,7 +187,7 @@ def test_images_within_texts_are_decoded_and_belong_into_shards(check, files):
     with pytest.raises(ConfigError, match=r"train_files: .*rows\.jsonl:2: images within a text"):
         check(f"data.train_files={files}/data/rows.jsonl")
     write_shard(files / "data" / "a.parquet", [shard_row("here:1", within)[1]])
-    with pytest.raises(ConfigError, match=r"a\.parquet:1: .*cut\.png: damaged"):
+    with pytest.raises(ConfigError, match=r"a\.parquet:1: .*cut\.png: (damaged|not an image)"):
         check(f"data.train_files={files}/data/a.parquet")
     shutil.copy(files / "data" / "photo.png", files / "data" / "cut.png")
     check(f"data.train_files={files}/data/a.parquet")
