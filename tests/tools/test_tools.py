@@ -84,7 +84,7 @@ def test_show_lists_what_differs_from_verl_and_nothing_else(shown) -> None:
     # verl 0.9.1, trainer/config/ppo_trainer.yaml and the files it includes
     assert changed["algorithm.adv_estimator"] == ("gae", "stable_reinforce")
     assert changed["data.max_prompt_length"] == ("512", "777")
-    assert changed["data.train_batch_size"] == ("1024", "256")
+    assert changed["data.train_batch_size"] == ("1024", "64")
     assert changed["algorithm.stable_reinforce.threshold"] == ("-", "3.0")
     assert "algorithm.gamma" not in changed  # 1.0, as in verl
 
