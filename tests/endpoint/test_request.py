@@ -55,7 +55,7 @@ def test_the_key_is_sent_and_comes_back_in_nothing(serve) -> None:
     found = ask(server.url, key="sk-nobody-may-see-this")
     assert server.headers[0]["authorization"] == "Bearer sk-nobody-may-see-this"
     assert found == RequestFault("refused", "HTTP 401: no: Bearer ***", 401)
-    for before in (0, 100, 280, 290, 1990):
+    for before in (0, *range(220, 300, 6), 1990):
         server.set("raw", status=200, text=" x" * (before // 2) + " sk-nobody-may-see-this")
         found = ask(server.url, key="sk-nobody-may-see-this")
         assert "sk-" not in found.detail, "nor a part of it"

@@ -124,12 +124,16 @@ def test_an_endpoint_rests_for_as_long_as_it_asks_and_all_questions_wait(connect
     assert seconds < 120
 
 
+@pytest.mark.parametrize("deadline", [600.0, 3600.0])
 @pytest.mark.parametrize("fault", [BUSY, BROKEN])
-def test_a_rest_beyond_the_deadline_is_given_up_at_once_with_its_number(connect, fault) -> None:
-    client, transport = connect(proven(always(replace(fault, wait=9999.0))))
+def test_a_rest_beyond_the_deadline_is_given_up_at_once_with_its_number(
+    connect, fault, deadline
+) -> None:
+    plan = proven(always(replace(fault, wait=9999.0)))
+    client, transport = connect(plan, deadline_s=deadline)
     [result], seconds = run_virtually(after_an_answer(client))
     assert result.fault.kind == fault.kind
-    assert "asks to wait 9999 s, and 600 s are left" in result.fault.detail
+    assert f"asks to wait 9999 s, and {deadline:.0f} s are left" in result.fault.detail
     assert fault.detail in result.fault.detail
     assert len(transport.sent) == 2
     assert seconds < 2
@@ -198,9 +202,19 @@ def test_a_gateway_that_takes_a_minute_to_fail_costs_that_minute(connect) -> Non
     assert seconds <= 130
 
 
-def test_a_slow_endpoint_that_refuses_the_rest_is_not_given_up(connect) -> None:
+def test_a_slow_address_is_waited_for_while_another_one_fails(connect) -> None:
+    """The first answer takes a minute, and a fault of the other address proves nothing."""
+    client, transport = connect(always(GOOD, takes=60), always(BROKEN), request_s=300.0)
+    results, seconds = run_virtually(together(client, 40))
+    assert kinds(results) == {None}
+    impatient = [time for time, url in transport.sent if url == "http://host1/v1" and time > 20]
+    assert impatient, "it was tried again after patience had ended"
+    assert seconds < 600
+
+
+def test_an_endpoint_that_bears_little_is_not_given_up(connect) -> None:
     """Four at a time, half a minute each; who is too many is told so at once."""
-    running = []
+    running: list[float] = []
 
     def crowded(now):
         running[:] = [end for end in running if end > now]

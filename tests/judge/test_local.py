@@ -68,7 +68,7 @@ def test_an_image_that_does_not_open_spoils_no_other_answer(tiny) -> None:
     replies = answers(tiny, [Call(good, 1), Call(bad, 1)])
     assert isinstance(replies[0][0], Answer)
     assert replies[1][0].kind == "media"
-    assert "id1" in replies[1][0].detail
+    assert "manifest.jsonl" in replies[1][0].detail
 
 
 def test_it_looks_at_the_pixels() -> None:
