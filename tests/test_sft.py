@@ -173,7 +173,7 @@ def test_wandb_knows_it_for_a_cold_start(trained: RunDir) -> None:
     runs = wandb_file.written_runs(files)
     assert len({run.run_id for run in runs}) == 1
     assert (runs[-1].run_group, runs[-1].job_type) == ("cold_start", "sft")
-    assert list(runs[-1].tags) == ["cold_start", "tiny", "photos", "cpu"]
+    assert list(runs[-1].tags) == ["cold_start", "tiny", "photos_reasoning", "cpu"]
     found = list(wandb_file.records(files[1]))
     assert "train_files" in wandb_file.config(found)["provenance"]["data"]
     logged = [row["train/loss"] for row in wandb_file.history(found) if "train/loss" in row]
