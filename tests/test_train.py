@@ -192,7 +192,7 @@ def test_pixels_and_mrope_reach_the_log_prob_and_update_passes(tmp_path: Path) -
         "data.save_every=-1",
         "run.export=false",
         "trainer.v1.trainer_mode=probe",
-        "+ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES=probe_trainer",
+        "+ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES=support.probe_trainer",
         f"+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH={REPO / 'tests'}",
     )
     this = only_run(tmp_path)
