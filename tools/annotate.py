@@ -18,9 +18,10 @@ from r1reward.cli.command import error, run_command
 from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.core.fields import PreferenceError
+from r1reward.core.rows import count_rows
 from r1reward.data.annotate.attempts import Annotation, Preset
 from r1reward.data.annotate.difficulty import Meter, show
-from r1reward.data.annotate.folder import AnnotatedFolder, count_rows
+from r1reward.data.annotate.folder import AnnotatedFolder
 from r1reward.judge.base import Judge, TooManyFaultsError
 from r1reward.judge.build import build_judge
 from r1reward.machine.console import console_on

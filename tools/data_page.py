@@ -12,7 +12,7 @@ from r1reward.cli.command import run_command, typed
 from r1reward.config.tree import plain
 from r1reward.core.errors import ConfigError
 from r1reward.data.page.page import page
-from r1reward.data.page.survey import Sampling, count_rows, survey
+from r1reward.data.page.survey import Sampling, estimate_rows, survey
 from r1reward.data.workers import peak_bytes, workers_of
 from r1reward.machine.console import Live, console_on
 from r1reward.store.files import write_text
@@ -31,7 +31,7 @@ def show(cfg: DictConfig) -> None:
     root = media_folder(path, cfg.media_root)
     console = console_on(sys.stdout)
     with Live(console) as live:
-        sampling = Sampling(cfg.seed, cfg.records, cfg.languages, cfg.pixels, count_rows(path))
+        sampling = Sampling(cfg.seed, cfg.records, cfg.languages, cfg.pixels, estimate_rows(path))
         found = survey(path, root, sampling, workers_of(cfg.workers), live)
     command = typed("data-page")
     write_text(out, page(found, path, given, command))

@@ -15,7 +15,7 @@ from rich.table import Table
 from r1reward.cli.command import user_errors
 from r1reward.config.cluster import resolve_cluster
 from r1reward.config.compose import compose_config
-from r1reward.core.rows import files_of
+from r1reward.core.rows import count_rows
 from r1reward.machine.console import console_on
 from r1reward.machine.gpus import ask
 from r1reward.plan import Plan, gpu_of, load_settings, plan_evaluation, plan_sft, plan_training
@@ -154,19 +154,10 @@ def _cold_start(cfg: DictConfig, overrides: list[str]) -> DictConfig:
 
 def _rows(files: Any) -> int | None:
     """Return how many rows data files have, a path or several; None where one is not there."""
-    import pyarrow.parquet as pq
-
     paths = [Path(path) for path in ([files] if isinstance(files, str) else files)]
     if not all(path.exists() for path in paths):
         return None
-    rows = 0
-    for file in (file for path in paths for file in files_of(path)):
-        if file.suffix == ".parquet":
-            rows += pq.read_metadata(file).num_rows
-        else:
-            with open(file, "rb") as lines:
-                rows += sum(1 for line in lines if line.strip())
-    return rows
+    return sum(map(count_rows, paths))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,28 @@ def files_of(path: Path | str) -> list[Path]:
     raise RowError(f"{path}: no .parquet and no .jsonl file in this folder")
 
 
+def count_rows(path: Path | str) -> int:
+    """Return how many rows a data set has; blank lines are none.
+
+    Raises:
+        RowError: when a file cannot be read at all.
+    """
+    return sum(map(_count_file, files_of(path)))
+
+
+def _count_file(path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix == ".parquet":
+            return int(pq.read_metadata(path).num_rows)
+        with open(path, "rb") as file:
+            return sum(1 for line in file if line.strip())
+    except (pa.ArrowException, OSError) as error:
+        raise RowError(f"{path}: cannot be read ({error})") from None
+
+
 def scan_rows(path: Path | str) -> Iterator[tuple[str, Row | RowError]]:
     """Yield ``<file>:<row>`` and each row of a file or folder, or what is wrong with it.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from r1reward.cli.command import typed
 from r1reward.core.errors import UserError
-from r1reward.core.rows import RowError, files_of
+from r1reward.core.rows import files_of
 from r1reward.data.annotate.attempts import Annotation
 from r1reward.store.files import replacing
 from r1reward.store.shards import read_manifest, write_manifest, write_shard
@@ -82,28 +82,6 @@ class AnnotatedFolder:
             sources=sources,
             annotation={"preset": asdict(annotation.preset), **counts},
         )
-
-
-def count_rows(path: Path) -> int:
-    """Return how many rows a data set has.
-
-    Raises:
-        RowError: when a file cannot be read at all.
-    """
-    return sum(map(_rows, files_of(path)))
-
-
-def _rows(path: Path) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        if path.suffix == ".parquet":
-            return int(pq.read_metadata(path).num_rows)
-        with open(path, "rb") as file:
-            return sum(1 for line in file if line.strip())
-    except (pa.ArrowException, OSError) as error:
-        raise RowError(f"{path}: cannot be read ({error})") from None
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[Iterator[dict[str, Any]]]:

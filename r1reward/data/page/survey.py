@@ -96,7 +96,7 @@ class Survey:
         self.faults[kind] = (count + number, [*first, *details][:_FAULTS])
 
 
-def count_rows(path: Path) -> int:
+def estimate_rows(path: Path) -> int:
     """Return how many rows a data set has, or a few more: of JSONL, line ends are counted.
 
     Raises:

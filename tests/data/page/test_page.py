@@ -12,7 +12,7 @@ from PIL import Image
 from r1reward.config.compose import REPO
 from r1reward.core.rows import RowError
 from r1reward.data.page.page import page
-from r1reward.data.page.survey import Sampling, count_rows, survey
+from r1reward.data.page.survey import Sampling, estimate_rows, survey
 from r1reward.store.shards import write_manifest, write_shard
 
 HOSTILE = (
@@ -56,7 +56,7 @@ ROWS[5] |= {"attempts": 3, "solved": False}
 
 
 def drawn(path, root=None, workers=1, records=200, rows=None):
-    sampling = Sampling(0, records, 2000, 160, rows or count_rows(path))
+    sampling = Sampling(0, records, 2000, 160, rows or estimate_rows(path))
     return survey(path, root or path, sampling, workers, lambda _: None)
 
 
